@@ -1,0 +1,287 @@
+//! Control requests and replies: what a command asks of the daemon itself.
+//!
+//! Owns the types and their bytes. They are append-only: a new need is a new variant at the end, with its
+//! own struct; a variant or a struct that has shipped never changes, because bincode has no field names.
+//! Must never hold a type that needs a self-describing format, or a recursive one.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
+pub(crate) const REQUEST_VARIANTS: u32 = 4;
+
+/// The most variables an environment may have.
+const MAX_VARIABLES: usize = 16 * 1024;
+/// The most problems a status lists.
+const MAX_PROBLEMS: usize = 1024;
+
+/// What a client asks of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlRequest {
+    /// How are you? Answered with [`ControlReply::Status`].
+    Status,
+    /// End the daemon. Answered with [`ControlReply::Done`] before it ends.
+    Stop {
+        /// Whether sessions that are working are interrupted instead of being a reason to refuse.
+        force: bool,
+    },
+    /// The environment that agents of this connection's sessions work with.
+    ProvideEnvironment(Environment),
+    /// End the agent of a session. The session stays and can be resumed.
+    CloseSession {
+        /// The session's URI.
+        session: String,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlReply {
+    /// It has happened.
+    Done,
+    /// The answer to [`ControlRequest::Status`].
+    Status(DaemonStatus),
+    /// It has not happened.
+    Error(ControlError),
+}
+
+/// Why a request was not done, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ControlError {
+    /// What kind of failure it is, for programs.
+    pub code: ErrorCode,
+    /// What failed and whose fault it is.
+    pub message: String,
+    /// What to do next, if anything helps.
+    pub hint: Option<String>,
+}
+
+/// What kind of failure a [`ControlError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorCode {
+    /// What the request names does not exist.
+    NotFound,
+    /// This connection may not do it.
+    Denied,
+    /// The request makes no sense, or not now.
+    Invalid,
+    /// The daemon's own fault.
+    Internal,
+    /// This daemon does not know the request; it is older than the client.
+    Unsupported,
+}
+
+/// The environment a person works with. It may hold secrets: it is never logged, and its `Debug` shows no
+/// variable.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Names and values, as the operating system's bytes.
+    #[serde(deserialize_with = "variables")]
+    pub vars: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The file mode creation mask, where it can be known.
+    pub umask: Option<u32>,
+    /// The working folder, as the operating system's bytes.
+    pub cwd: Option<Vec<u8>>,
+}
+
+/// What the daemon says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// When it started, in milliseconds since 1970-01-01 UTC.
+    pub started_at_unix_ms: u64,
+    /// How many sessions it knows.
+    pub sessions: u32,
+    /// How many of them are working.
+    pub sessions_working: u32,
+    /// How many clients are connected, the asking one included.
+    pub clients: u32,
+    /// Where it listens.
+    pub socket: String,
+    /// Where it logs.
+    pub log_dir: String,
+    /// Where its settings are read from.
+    pub settings_file: String,
+    /// What is wrong with the settings, in words for people.
+    #[serde(deserialize_with = "problems")]
+    pub settings_problems: Vec<String>,
+    /// Whether a service manager started it and would start it again.
+    pub service_managed: bool,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn capture() -> Self {
+        Self {
+            vars: std::env::vars_os()
+                .map(|(name, value)| (os_bytes(name), os_bytes(value)))
+                .collect(),
+            umask: current_umask(),
+            cwd: std::env::current_dir()
+                .ok()
+                .map(|path| os_bytes(path.into_os_string())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Environment")
+            .field("vars", &format_args!("<{} variables>", self.vars.len()))
+            .field("umask", &self.umask.map(|mask| format!("{mask:04o}")))
+            .field("cwd", &self.cwd.as_deref().map(String::from_utf8_lossy))
+            .finish()
+    }
+}
+
+#[cfg(unix)]
+fn os_bytes(text: std::ffi::OsString) -> Vec<u8> {
+    std::os::unix::ffi::OsStringExt::into_vec(text)
+}
+
+#[cfg(not(unix))]
+fn os_bytes(text: std::ffi::OsString) -> Vec<u8> {
+    text.to_string_lossy().into_owned().into_bytes()
+}
+
+/// The mask of this process. The system call that reads it also sets it, for all threads, so only what
+/// Linux writes in `/proc` is used.
+fn current_umask() -> Option<u32> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    umask_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn umask_in(status: &str) -> Option<u32> {
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(value.trim(), 8).ok()
+}
+
+fn variables<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, D::Error> {
+    at_most(MAX_VARIABLES, deserializer)
+}
+
+fn problems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    at_most(MAX_PROBLEMS, deserializer)
+}
+
+/// A list with a limit on its length: an empty element takes a byte or two on the wire and many in memory,
+/// so the size of the message alone does not bound what it becomes.
+fn at_most<'de, D, T>(limit: usize, deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T> {
+        limit: usize,
+        element: std::marker::PhantomData<T>,
+    }
+
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(formatter, "a list of at most {} elements", self.limit)
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = list.next_element()? {
+                if elements.len() == self.limit {
+                    return Err(serde::de::Error::custom("the list is too long"));
+                }
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded {
+        limit,
+        element: std::marker::PhantomData,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_never_shows_its_variables() {
+        let environment = Environment {
+            vars: vec![(b"API_KEY".to_vec(), b"hunter2".to_vec())],
+            umask: Some(0o022),
+            cwd: Some(b"/home/ada".to_vec()),
+        };
+        let shown = format!("{:?}", ControlRequest::ProvideEnvironment(environment));
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("API_KEY"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("<1 variables>") && shown.contains("0022"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn capture_sees_this_process() {
+        let environment = Environment::capture();
+        let (name, value) = std::env::vars_os().next().unwrap();
+        assert!(
+            environment
+                .vars
+                .contains(&(os_bytes(name), os_bytes(value)))
+        );
+        assert_eq!(environment.umask.is_some(), cfg!(target_os = "linux"));
+        assert_eq!(
+            environment.cwd,
+            Some(os_bytes(std::env::current_dir().unwrap().into_os_string()))
+        );
+    }
+
+    #[test]
+    fn the_mask_is_read_from_the_status_of_the_process() {
+        assert_eq!(umask_in("Name:\tx\nUmask:\t0077\nState:\tR"), Some(0o077));
+        assert_eq!(umask_in("Name:\tx\n"), None);
+        assert_eq!(umask_in("Umask:\tnone"), None);
+    }
+
+    #[test]
+    fn a_list_that_is_long_in_memory_and_short_on_the_wire_is_refused() {
+        let with = |count| Environment {
+            vars: vec![(Vec::new(), Vec::new()); count],
+            umask: None,
+            cwd: None,
+        };
+        let decode = |environment: &Environment| {
+            crate::codec::decode::<Environment>(&crate::codec::encode(environment).unwrap())
+        };
+        assert_eq!(decode(&with(MAX_VARIABLES)), Ok(with(MAX_VARIABLES)));
+        assert_eq!(
+            decode(&with(MAX_VARIABLES + 1)),
+            Err(crate::CodecError::Malformed)
+        );
+    }
+
+    #[test]
+    fn the_number_of_requests_is_known() {
+        let last = ControlRequest::CloseSession {
+            session: String::new(),
+        };
+        let bytes = crate::codec::encode(&last).unwrap();
+        assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);
+        let next = [REQUEST_VARIANTS as u8];
+        assert!(crate::codec::decode::<ControlRequest>(&next).is_err());
+    }
+}
