@@ -14,6 +14,9 @@ const MAX_VARIABLES: usize = 16 * 1024;
 /// The most problems a status lists.
 const MAX_PROBLEMS: usize = 1024;
 
+/// A variable's name and value.
+pub type Variable = (Vec<u8>, Vec<u8>);
+
 /// What a client asks of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlRequest {
@@ -77,7 +80,7 @@ pub enum ErrorCode {
 pub struct Environment {
     /// Names and values, as the operating system's bytes.
     #[serde(deserialize_with = "variables")]
-    pub vars: Vec<(Vec<u8>, Vec<u8>)>,
+    pub vars: Vec<Variable>,
     /// The file mode creation mask, where it can be known.
     pub umask: Option<u32>,
     /// The working folder, as the operating system's bytes.
@@ -165,9 +168,7 @@ fn umask_in(status: &str) -> Option<u32> {
     u32::from_str_radix(value.trim(), 8).ok()
 }
 
-fn variables<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, D::Error> {
+fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Variable>, D::Error> {
     at_most(MAX_VARIABLES, deserializer)
 }
 
