@@ -1,0 +1,289 @@
+//! A raw client of the daemon's socket, written from the protocol page alone.
+//!
+//! It shares no framing code with the product, so it notices when the product
+//! drifts from the page, and it can misbehave on purpose.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ahp_types::actions::ActionEnvelope;
+use serde_json::{Value, json};
+
+use crate::home::Home;
+use crate::wait::DEADLINE;
+
+const MAGIC: &[u8; 8] = b"COPILOTD";
+const VERSION: u16 = 1;
+const HELLO: u8 = 0;
+const WELCOME: u8 = 1;
+const REFUSED: u8 = 2;
+const CONTROL_REQUEST: u8 = 3;
+const CONTROL_REPLY: u8 = 4;
+const AHP: u8 = 5;
+const MORE: u8 = 1;
+/// Payload of one frame.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What the daemon thinks of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A person's client.
+    Local,
+    /// Something that a session's agent started.
+    Agent,
+}
+
+/// A JSON-RPC error response.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RpcError {
+    /// The code.
+    pub code: i64,
+    /// The words.
+    pub message: String,
+}
+
+/// One connection.
+pub struct Client {
+    stream: UnixStream,
+    trust: Trust,
+    /// What `initialize` was told.
+    id: String,
+    next_request: u64,
+    next_action: i64,
+    /// Notifications that came while something else was awaited.
+    inbox: VecDeque<Value>,
+}
+
+impl Client {
+    /// Connects and says hello, nothing more.
+    pub fn greet(socket: &Path) -> io::Result<Self> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        let mut hello = MAGIC.to_vec();
+        hello.extend(VERSION.to_be_bytes());
+        hello.extend(VERSION.to_be_bytes());
+        let build = b"tests";
+        hello.push(u8::try_from(build.len()).unwrap());
+        hello.extend(build);
+        write_frame(&mut stream, HELLO, 0, &hello)?;
+        let (kind, _, payload) = read_frame(&mut stream)?;
+        if kind == REFUSED {
+            return Err(io::Error::other(format!(
+                "refused: {}",
+                String::from_utf8_lossy(&payload)
+            )));
+        }
+        assert_eq!(kind, WELCOME, "the answer to hello");
+        assert_eq!(&payload[..8], MAGIC);
+        assert_eq!(payload[8..10], VERSION.to_be_bytes());
+        let trust = match payload[10] {
+            0 => Trust::Local,
+            1 => Trust::Agent,
+            other => panic!("unknown trust {other}"),
+        };
+        Ok(Self {
+            stream,
+            trust,
+            id: format!("test-{}-{:?}", std::process::id(), Instant::now()),
+            next_request: 1,
+            next_action: 1,
+            inbox: VecDeque::new(),
+        })
+    }
+
+    /// Connects, hands over the home's environment and initialises. `title`
+    /// is the name that others see.
+    pub fn connect(home: &Home, title: &str) -> Self {
+        let mut client = Self::greet(&home.socket()).expect("the daemon answers hello");
+        client.provide_environment(home);
+        client.initialize(title);
+        client
+    }
+
+    /// The trust that the daemon gave.
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// The client id used in `initialize`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The bytes of the connection, to misbehave with.
+    pub fn stream(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+
+    /// `initialize` as a client with this title; returns the result.
+    pub fn initialize(&mut self, title: &str) -> Value {
+        let id = self.id.clone();
+        self.request(
+            "initialize",
+            json!({
+                "channel": "ahp-root://",
+                "protocolVersions": ["1.0.0"],
+                "clientId": id,
+                "clientInfo": {"name": "tests", "title": title},
+            }),
+        )
+        .expect("initialize succeeds")
+    }
+
+    fn provide_environment(&mut self, home: &Home) {
+        let payload = crate::foreign::provide_environment(home, 1);
+        write_frame(&mut self.stream, CONTROL_REQUEST, 0, &payload).expect("the daemon reads");
+        let (kind, _, _) = read_frame(&mut self.stream).expect("the daemon replies");
+        assert_eq!(kind, CONTROL_REPLY);
+    }
+
+    /// Sends one JSON-RPC message, in chunks when it is large.
+    pub fn send(&mut self, message: &Value) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message).unwrap();
+        let mut chunks = bytes.chunks(CHUNK_BYTES).peekable();
+        while let Some(chunk) = chunks.next() {
+            let flags = if chunks.peek().is_some() { MORE } else { 0 };
+            write_frame(&mut self.stream, AHP, flags, chunk)?;
+        }
+        Ok(())
+    }
+
+    /// The next message from the daemon; nothing when it closed the
+    /// connection. Fails the test at the deadline.
+    pub fn receive(&mut self) -> Option<Value> {
+        let mut message = Vec::new();
+        loop {
+            match read_frame(&mut self.stream) {
+                Ok((AHP, flags, payload)) => {
+                    message.extend(payload);
+                    if flags & MORE == 0 {
+                        return Some(serde_json::from_slice(&message).expect("JSON"));
+                    }
+                }
+                Ok((kind, ..)) => panic!("unexpected frame of kind {kind}"),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    panic!("the daemon says nothing for {DEADLINE:?}")
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Sends a request and waits for its response; notifications on the way
+    /// are kept.
+    pub fn request(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let id = self.next_request;
+        self.next_request += 1;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
+            .expect("the daemon reads");
+        loop {
+            let message = self
+                .receive()
+                .unwrap_or_else(|| panic!("the daemon closed the connection during {method}"));
+            if message["id"] != json!(id) {
+                self.inbox.push_back(message);
+                continue;
+            }
+            return match message.get("error") {
+                Some(error) => Err(RpcError {
+                    code: error["code"].as_i64().unwrap_or_default(),
+                    message: error["message"].as_str().unwrap_or_default().to_owned(),
+                }),
+                None => Ok(message["result"].clone()),
+            };
+        }
+    }
+
+    /// Dispatches an action given as JSON, also a malformed one; returns its
+    /// client sequence number.
+    pub fn dispatch(&mut self, channel: &str, action: &Value) -> i64 {
+        let seq = self.next_action;
+        self.next_action += 1;
+        self.send(&json!({
+            "jsonrpc": "2.0",
+            "method": "dispatchAction",
+            "params": {"channel": channel, "clientSeq": seq, "action": action},
+        }))
+        .expect("the daemon reads");
+        seq
+    }
+
+    /// The next notification.
+    pub fn notification(&mut self) -> Value {
+        self.inbox
+            .pop_front()
+            .or_else(|| self.receive())
+            .expect("the daemon keeps the connection")
+    }
+
+    /// Waits for a notification; those before it are dropped.
+    pub fn wait_for(&mut self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let message = self.notification();
+            if matches(&message) {
+                return message;
+            }
+            assert!(Instant::now() < end, "never came: {what}");
+        }
+    }
+
+    /// Waits for what became of an own action: nothing when it was applied,
+    /// the reason when it was rejected.
+    pub fn outcome(&mut self, seq: i64) -> Option<String> {
+        let id = self.id.clone();
+        let echo = self.wait_for("the echo of an action", |message| {
+            let origin = &message["params"]["origin"];
+            origin["clientId"] == json!(id) && origin["clientSeq"] == json!(seq)
+        });
+        echo["params"]["rejectionReason"].as_str().map(str::to_owned)
+    }
+
+    /// Whether the daemon closes this connection; fails at the deadline.
+    pub fn is_closed_by_daemon(mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Reads and drops nothing for a while: a client that does not keep up.
+    pub fn set_patience(&self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+    }
+}
+
+/// The action of an `action` notification, typed.
+pub(crate) fn as_action(message: &Value) -> Option<ActionEnvelope> {
+    if message["method"] != "action" {
+        return None;
+    }
+    serde_json::from_value(message["params"].clone()).ok()
+}
+
+fn write_frame(stream: &mut UnixStream, kind: u8, flags: u8, payload: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(payload.len() + 2).unwrap();
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(payload);
+    stream.write_all(&frame)
+}
+
+fn read_frame(stream: &mut UnixStream) -> io::Result<(u8, u8, Vec<u8>)> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    assert!(
+        (2..=CHUNK_BYTES + 2).contains(&length),
+        "the daemon sent a frame of {length} bytes"
+    );
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame)?;
+    let payload = frame.split_off(2);
+    Ok((frame[0], frame[1], payload))
+}

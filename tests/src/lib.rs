@@ -1,0 +1,34 @@
+//! The harness of the end-to-end suites.
+//!
+//! A test makes a [`Home`] (a scratch `COPILOTD_HOME`, a git repository to
+//! work in, a scripted model), talks to the real binaries in it through
+//! commands, real terminals ([`Pty`]) and the daemon's socket ([`Client`],
+//! [`Attached`]), and says what it waits for. Nothing here sleeps: a wait ends
+//! with the event, or fails at its deadline with what was seen until then.
+//! Whatever happens, dropping the home ends every process that belongs to it.
+
+#![cfg(unix)]
+// This crate is tests through and through: failing loudly is its job.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+pub mod attached;
+mod binaries;
+mod client;
+mod foreign;
+mod home;
+mod model_server;
+mod process;
+mod pty;
+mod scenario;
+mod wait;
+
+pub use attached::Attached;
+pub use binaries::binary;
+pub use client::{Client, RpcError, Trust};
+pub use foreign::SocketTransport;
+pub use home::{Home, Run};
+pub use model_server::{ModelServer, Reply};
+pub use process::{is_alive, of_session, with_environment};
+pub use pty::{Modes, Pty};
+pub use scenario::{Scenario, say, tool};
+pub use wait::{DEADLINE, until};

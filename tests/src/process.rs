@@ -1,0 +1,76 @@
+//! Looking at processes from outside, through `/proc` (or `ps` elsewhere).
+
+use std::path::Path;
+
+/// Whether a process exists and still runs (a zombie does not).
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // `pid (name) state …`; the name may contain anything, even a bracket.
+    stat.rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next())
+        .is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// Every running process that has `NAME=VALUE` in the environment it was
+/// started with.
+pub fn with_environment(name: &str, value: &str) -> Vec<u32> {
+    let wanted = format!("{name}={value}");
+    running(|pid| environment_has(pid, &wanted))
+}
+
+/// Every running process of one session of the daemon.
+pub fn of_session(id: &str) -> Vec<u32> {
+    with_environment("COPILOT_SESSION_ID", id)
+}
+
+/// Every running process that belongs to a scratch folder: by its
+/// environment, its working folder or its command line.
+pub(crate) fn of_folder(folder: &Path) -> Vec<u32> {
+    let needle = folder.display().to_string();
+    running(|pid| {
+        let mentions = |file: &str| {
+            std::fs::read(format!("/proc/{pid}/{file}"))
+                .is_ok_and(|bytes| contains(&bytes, needle.as_bytes()))
+        };
+        mentions("environ")
+            || mentions("cmdline")
+            || std::fs::read_link(format!("/proc/{pid}/cwd"))
+                .is_ok_and(|cwd| cwd.starts_with(folder))
+    })
+}
+
+/// Kills processes at once and without asking.
+pub(crate) fn kill(pids: &[u32]) {
+    for pid in pids {
+        if let Ok(pid) = i32::try_from(*pid) {
+            // It may have ended since it was found.
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+    }
+}
+
+fn running(matches: impl Fn(u32) -> bool) -> Vec<u32> {
+    let own = std::process::id();
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own && is_alive(*pid) && matches(*pid))
+        .collect()
+}
+
+fn environment_has(pid: u32, wanted: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes()))
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}

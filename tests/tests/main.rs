@@ -1,0 +1,21 @@
+//! End-to-end suites: the real binaries, real sockets, real terminals and real
+//! processes. Only the model is scripted.
+//!
+//! Each module is one promise to the people who use the product; each test's
+//! name is a sentence of it.
+
+#![cfg(target_os = "linux")]
+
+mod agent_trust;
+mod answers;
+mod cancel;
+mod conversation;
+mod crashes;
+mod exit_codes;
+mod foreign_client;
+mod hostile_clients;
+mod one_shot;
+mod providers;
+mod service;
+mod starting;
+mod terminals;

@@ -1,0 +1,78 @@
+//! The daemon as a service of the person: units, settings.
+
+use copilot_tests::{Home, Scenario, say, until};
+
+#[test]
+fn installing_as_a_dry_run_prints_units_that_systemd_accepts_and_writes_nothing() {
+    let home = Home::new(Scenario::new());
+    let run = home.copilot(&["daemon", "install", "--dry-run"]);
+    run.expect_code(0);
+    assert!(run.stdout.contains("[Service]") && run.stdout.contains("[Socket]"), "{run:?}");
+    let person = home.root().join("person");
+    assert!(
+        std::fs::read_dir(&person).unwrap().next().is_none(),
+        "nothing was written to the person's home"
+    );
+
+    let folder = home.root().join("units");
+    std::fs::create_dir(&folder).unwrap();
+    let units = units_in(&run.stdout);
+    assert_eq!(units.len(), 2, "{run:?}");
+    for (name, text) in &units {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let mut verify = home.command("systemd-analyze", &["--user", "verify"]);
+    for (name, _) in &units {
+        verify.arg(folder.join(name));
+    }
+    match verify.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        output => {
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+        }
+    }
+}
+
+/// Name and text of every unit that the dry run printed.
+fn units_in(printed: &str) -> Vec<(String, String)> {
+    let mut units: Vec<(String, String)> = Vec::new();
+    for line in printed.lines() {
+        let name = line
+            .split(['/', ' ', ':'])
+            .find(|word| word.ends_with(".service") || word.ends_with(".socket"));
+        match name {
+            Some(name) if line.contains('/') && !line.contains('=') => {
+                units.push((name.to_owned(), String::new()));
+            }
+            _ => {
+                if let Some((_, text)) = units.last_mut() {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    units.retain(|(_, text)| text.contains('['));
+    units
+}
+
+#[test]
+fn a_bad_setting_is_named_and_a_good_one_takes_effect_without_a_restart() {
+    let home = Home::new(Scenario::new().on("hello", [say("Hello.")]));
+    home.start_daemon();
+    let before = home.daemons();
+    home.write_settings("{ // a comment\n \"noSuchSetting\": 1 }");
+    until("the unknown setting in the status", || {
+        home.copilot(&["daemon", "status"])
+            .stdout
+            .contains("noSuchSetting")
+            .then_some(())
+    });
+    home.write_settings("{}");
+    until("a status without problems", || {
+        (!home.copilot(&["daemon", "status"]).stdout.contains("noSuchSetting")).then_some(())
+    });
+    assert_eq!(home.daemons(), before, "the same daemon");
+}
