@@ -240,7 +240,9 @@ impl Client {
             let origin = &message["params"]["origin"];
             origin["clientId"] == json!(id) && origin["clientSeq"] == json!(seq)
         });
-        echo["params"]["rejectionReason"].as_str().map(str::to_owned)
+        echo["params"]["rejectionReason"]
+            .as_str()
+            .map(str::to_owned)
     }
 
     /// Whether the daemon closes this connection; fails at the deadline.

@@ -57,7 +57,10 @@ impl Home {
             ("HOME", path.join("person").display().to_string()),
             (
                 "PATH",
-                format!("{}:/usr/local/bin:/usr/bin:/bin", binaries::folder().display()),
+                format!(
+                    "{}:/usr/local/bin:/usr/bin:/bin",
+                    binaries::folder().display()
+                ),
             ),
             ("SHELL", "/bin/bash".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
@@ -244,15 +247,17 @@ impl Home {
 
     /// The id of the only session there is, once there is one.
     pub fn only_session(&self) -> String {
-        until("the session in the list", || match self.sessions().as_slice() {
-            [] => None,
-            [session] => Some(
-                session["id"]
-                    .as_str()
-                    .unwrap_or_else(|| panic!("a session without id: {session}"))
-                    .to_owned(),
-            ),
-            more => panic!("more than one session: {more:?}"),
+        until("the session in the list", || {
+            match self.sessions().as_slice() {
+                [] => None,
+                [session] => Some(
+                    session["id"]
+                        .as_str()
+                        .unwrap_or_else(|| panic!("a session without id: {session}"))
+                        .to_owned(),
+                ),
+                more => panic!("more than one session: {more:?}"),
+            }
         })
     }
 

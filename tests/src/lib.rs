@@ -9,7 +9,12 @@
 
 #![cfg(unix)]
 // This crate is tests through and through: failing loudly is its job.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 pub mod attached;
 mod binaries;
@@ -30,5 +35,5 @@ pub use home::{Home, Run};
 pub use model_server::{ModelServer, Reply};
 pub use process::{is_alive, of_session, with_environment};
 pub use pty::{Modes, Pty};
-pub use scenario::{Scenario, say, tool};
+pub use scenario::{Scenario, say, tool, wait_for_file};
 pub use wait::{DEADLINE, until};

@@ -155,7 +155,11 @@ impl Pty {
             }
             let left = end.saturating_duration_since(Instant::now());
             if state.ended || left.is_zero() {
-                let why = if state.ended { "the program ended" } else { "it took too long" };
+                let why = if state.ended {
+                    "the program ended"
+                } else {
+                    "it took too long"
+                };
                 panic!(
                     "never on the screen: {what} ({why})\n--- screen\n{}\n--- all bytes\n{}\n---",
                     screen.contents(),
@@ -214,7 +218,10 @@ impl Pty {
                 state = self.shared.changed.wait_timeout(state, left).unwrap().0;
             }
         }
-        self.child.wait().expect("the program can be waited for").exit_code()
+        self.child
+            .wait()
+            .expect("the program can be waited for")
+            .exit_code()
     }
 
     /// The terminal's settings before the program started and now.

@@ -1,4 +1,4 @@
-//! Writing what the scripted model does.
+//! Writing what the scripted model does (`docs/scripted-model.md`).
 
 use serde_json::{Value, json};
 
@@ -13,9 +13,14 @@ pub fn say(text: &str) -> Value {
     json!({"say": text})
 }
 
-/// Calls a tool and goes on when it has ended.
+/// Calls a tool; what follows happens when it has ended.
 pub fn tool(name: &str, input: Value) -> Value {
-    json!({"tool": name, "input": input})
+    json!({"tools": [{"name": name, "input": input}]})
+}
+
+/// Waits until a file of the project exists.
+pub fn wait_for_file(name: &str) -> Value {
+    json!({"wait_for_file": name})
 }
 
 impl Scenario {
@@ -27,8 +32,24 @@ impl Scenario {
     /// Does these steps, in order, for a prompt with these words in it.
     #[must_use]
     pub fn on(mut self, words: &str, steps: impl IntoIterator<Item = Value>) -> Self {
+        // A tool call ends a response: the model is asked again with its result.
+        let mut responses: Vec<Vec<Value>> = vec![Vec::new()];
+        for step in steps {
+            let calls = step.get("tools").is_some();
+            if let Some(response) = responses.last_mut() {
+                response.push(step);
+            }
+            if calls {
+                responses.push(Vec::new());
+            }
+        }
+        let responses: Vec<_> = responses
+            .into_iter()
+            .filter(|steps| !steps.is_empty())
+            .map(|steps| json!({"steps": steps}))
+            .collect();
         self.prompts
-            .push(json!({"match": words, "steps": steps.into_iter().collect::<Vec<_>>()}));
+            .push(json!({"match": words, "responses": responses}));
         self
     }
 

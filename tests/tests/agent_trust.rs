@@ -21,7 +21,10 @@ fn runs_a_script() -> Scenario {
         )
         .on(
             "victim",
-            [tool("shell", json!({"command": "touch written"})), say("Victim done.")],
+            [
+                tool("shell", json!({"command": "touch written"})),
+                say("Victim done."),
+            ],
         )
 }
 
@@ -35,7 +38,10 @@ fn run_as_agent(home: &Home, script: &str) -> String {
         if copilot_tests::attached::open_input(chat).is_some() {
             return Some(true);
         }
-        chat.turns.iter().any(|ended| ended.id == turn).then_some(false)
+        chat.turns
+            .iter()
+            .any(|ended| ended.id == turn)
+            .then_some(false)
     }) {
         screen.trust_folder();
     }
@@ -91,7 +97,9 @@ fn the_agents_own_shell_cannot_delete_or_close_a_session_or_stop_the_daemon() {
     }
     assert!(printed.contains("agent"), "it says why:\n{printed}");
     assert!(
-        home.sessions().iter().any(|session| session["id"] == json!(id)),
+        home.sessions()
+            .iter()
+            .any(|session| session["id"] == json!(id)),
         "the session is still there"
     );
 }

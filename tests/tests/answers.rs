@@ -26,7 +26,10 @@ fn a_permission_is_answered_once_and_the_second_answer_is_told_by_whom() {
     let (turn, call) = first.wait_for_permission();
     let mut second = Attached::attach(&home, "second screen", first.id());
     let (seen_turn, seen_call) = second.wait_for_permission();
-    assert_eq!((&turn, &call.tool_call_id), (&seen_turn, &seen_call.tool_call_id));
+    assert_eq!(
+        (&turn, &call.tool_call_id),
+        (&seen_turn, &seen_call.tool_call_id)
+    );
 
     assert_eq!(first.confirm(&turn, &call.tool_call_id, "allow-once"), None);
     let reason = second
@@ -37,13 +40,19 @@ fn a_permission_is_answered_once_and_the_second_answer_is_told_by_whom() {
         "{reason}"
     );
     let ended = second.wait_for_end(&turn);
-    assert_eq!(copilot_tests::attached::spoken(&ended.response_parts), "All written.");
+    assert_eq!(
+        copilot_tests::attached::spoken(&ended.response_parts),
+        "All written."
+    );
     assert!(home.read("written").is_some(), "the command ran");
 
     // A late `copilot answer` is told the same and fails.
     let late = home.copilot(&["answer", first.id(), &call.tool_call_id, "allow-once"]);
     late.expect_code(1);
-    assert!(late.stderr.contains("already answered by first screen"), "{late:?}");
+    assert!(
+        late.stderr.contains("already answered by first screen"),
+        "{late:?}"
+    );
 }
 
 #[test]
@@ -93,7 +102,10 @@ fn ten_clients_that_answer_at_once_a_hundred_times_have_exactly_one_winner() {
     const ROUNDS: usize = 100;
     let home = Home::new(Scenario::new().on(
         "round",
-        [tool("shell", json!({"command": "touch round"})), say("Done.")],
+        [
+            tool("shell", json!({"command": "touch round"})),
+            say("Done."),
+        ],
     ));
     home.start_daemon();
     let mut leader = Attached::create(&home, "leader", json!({}));
@@ -109,12 +121,16 @@ fn ten_clients_that_answer_at_once_a_hundred_times_have_exactly_one_winner() {
             std::thread::spawn(move || {
                 let mut wins = Vec::new();
                 for _ in 0..ROUNDS {
-                    let (turn, call) = client.wait("an open permission", |_, chat| open_permission(chat));
+                    let (turn, call) =
+                        client.wait("an open permission", |_, chat| open_permission(chat));
                     // Everyone has seen the request before anyone answers it.
                     start.wait();
-                    let option = if number % 2 == 0 { "allow-once" } else { "deny" };
-                    let rejected =
-                        client.dispatch(&confirmed(&turn, &call.tool_call_id, option));
+                    let option = if number % 2 == 0 {
+                        "allow-once"
+                    } else {
+                        "deny"
+                    };
+                    let rejected = client.dispatch(&confirmed(&turn, &call.tool_call_id, option));
                     if let Some(reason) = &rejected {
                         assert!(reason.contains("already answered by client"), "{reason}");
                     }
@@ -152,7 +168,10 @@ fn a_retried_answer_has_its_effect_once() {
     let turn = screen.prompt("write it");
     screen.trust_folder();
     let (_, call) = screen.wait_for_permission();
-    assert_eq!(screen.confirm(&turn, &call.tool_call_id, "allow-once"), None);
+    assert_eq!(
+        screen.confirm(&turn, &call.tool_call_id, "allow-once"),
+        None
+    );
     let retried = screen
         .confirm(&turn, &call.tool_call_id, "allow-once")
         .expect("a retry is not applied again");
@@ -177,7 +196,9 @@ fn a_question_of_the_agent_is_answered_by_anyone() {
     screen.trust_folder();
     let request = screen.wait_for_input();
     assert!(
-        serde_json::to_string(&request).unwrap().contains("Which colour?"),
+        serde_json::to_string(&request)
+            .unwrap()
+            .contains("Which colour?"),
         "{request:?}"
     );
     home.copilot(&["answer", screen.id(), "next", "blue"])
@@ -223,5 +244,7 @@ fn approving_with_an_option_that_denies_is_rejected() {
     assert_eq!(home.read("written"), None);
     // The connection has taken no harm.
     let mut other = Client::connect(&home, "other");
-    other.request("ping", json!({"channel": "ahp-root://"})).unwrap();
+    other
+        .request("ping", json!({"channel": "ahp-root://"}))
+        .unwrap();
 }

@@ -17,7 +17,10 @@ const STUBBORN: &str = "trap '' TERM INT HUP; \
 fn a_command_that_ignores_signals_and_its_grandchildren_are_gone_within_three_seconds() {
     let home = Home::new(Scenario::new().on(
         "run",
-        [tool("shell", json!({"command": STUBBORN})), say("never said")],
+        [
+            tool("shell", json!({"command": STUBBORN})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let mut screen = Attached::create(&home, "a screen", json!({"allowAllTools": true}));
@@ -50,7 +53,13 @@ fn a_command_that_ignores_signals_and_its_grandchildren_are_gone_within_three_se
 fn the_session_goes_on_after_a_cancel() {
     let home = Home::new(
         Scenario::new()
-            .on("run", [tool("shell", json!({"command": "touch started; exec sleep 600"}))])
+            .on(
+                "run",
+                [tool(
+                    "shell",
+                    json!({"command": "touch started; exec sleep 600"}),
+                )],
+            )
             .on("more", [say("Going on.")]),
     );
     home.start_daemon();
@@ -58,7 +67,8 @@ fn the_session_goes_on_after_a_cancel() {
     let turn = screen.prompt("run it");
     screen.trust_folder();
     until("the command", || home.read("started"));
-    home.copilot(&["sessions", "stop", screen.id()]).expect_code(0);
+    home.copilot(&["sessions", "stop", screen.id()])
+        .expect_code(0);
     assert_eq!(screen.wait_for_end(&turn).state, TurnState::Cancelled);
     let turn = screen.prompt("more");
     assert_eq!(screen.wait_for_end(&turn).state, TurnState::Complete);
@@ -68,7 +78,10 @@ fn the_session_goes_on_after_a_cancel() {
 fn cancelling_an_open_permission_closes_it_for_everyone() {
     let home = Home::new(Scenario::new().on(
         "write",
-        [tool("shell", json!({"command": "touch written"})), say("never said")],
+        [
+            tool("shell", json!({"command": "touch written"})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let mut screen = Attached::create(&home, "a screen", json!({}));
@@ -86,7 +99,10 @@ fn cancelling_an_open_permission_closes_it_for_everyone() {
 fn nothing_of_a_session_is_left_after_it_was_closed() {
     let home = Home::new(Scenario::new().on(
         "run",
-        [tool("shell", json!({"command": STUBBORN})), say("never said")],
+        [
+            tool("shell", json!({"command": STUBBORN})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let mut screen = Attached::create(&home, "a screen", json!({"allowAllTools": true}));
@@ -95,8 +111,12 @@ fn nothing_of_a_session_is_left_after_it_was_closed() {
     until("the command and its grandchild", || {
         (home.read("child").is_some() && home.read("grandchild").is_some()).then_some(())
     });
-    assert!(of_session(screen.id()).len() >= 3, "agent, child, grandchild");
-    home.copilot(&["sessions", "close", screen.id()]).expect_code(0);
+    assert!(
+        of_session(screen.id()).len() >= 3,
+        "agent, child, grandchild"
+    );
+    home.copilot(&["sessions", "close", screen.id()])
+        .expect_code(0);
     until("the end of everything of the session", || {
         of_session(screen.id()).is_empty().then_some(())
     });
@@ -106,7 +126,10 @@ fn nothing_of_a_session_is_left_after_it_was_closed() {
 fn nothing_is_left_after_the_daemon_was_stopped() {
     let home = Home::new(Scenario::new().on(
         "run",
-        [tool("shell", json!({"command": STUBBORN})), say("never said")],
+        [
+            tool("shell", json!({"command": STUBBORN})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let mut screen = Attached::create(&home, "a screen", json!({"allowAllTools": true}));

@@ -33,7 +33,8 @@ fn working(home: &Home) -> (Attached, String) {
 fn a_prompt_sent_while_the_agent_works_is_queued_and_runs_next() {
     let home = Home::new(works_until_told());
     let (mut screen, turn) = working(&home);
-    home.copilot(&["send", screen.id(), "second"]).expect_code(0);
+    home.copilot(&["send", screen.id(), "second"])
+        .expect_code(0);
     screen.wait("the queued prompt", |_, chat| {
         chat.queued_messages
             .as_ref()?
@@ -46,7 +47,9 @@ fn a_prompt_sent_while_the_agent_works_is_queued_and_runs_next() {
     screen.wait("the second turn", |_, chat| {
         chat.turns
             .iter()
-            .any(|turn| turn.message.text == "second" && spoken(&turn.response_parts) == "Second done.")
+            .any(|turn| {
+                turn.message.text == "second" && spoken(&turn.response_parts) == "Second done."
+            })
             .then_some(())
     });
 }
@@ -62,21 +65,34 @@ fn queued_prompts_are_seen_by_everyone_reordered_and_taken_back() {
         assert_eq!(rejected, None);
     }
     assert_eq!(
-        screen.dispatch(&json!({"type": "chat/queuedMessagesReordered", "order": ["q2", "q1", "q3"]})),
+        screen.dispatch(
+            &json!({"type": "chat/queuedMessagesReordered", "order": ["q2", "q1", "q3"]})
+        ),
         None
     );
     let mut other = Attached::attach(&home, "another screen", screen.id());
     assert_eq!(
-        other.dispatch(&json!({"type": "chat/pendingMessageRemoved", "kind": "queued", "id": "q3"})),
+        other
+            .dispatch(&json!({"type": "chat/pendingMessageRemoved", "kind": "queued", "id": "q3"})),
         None
     );
     home.write("go", "");
     screen.wait_for_end(&turn);
     screen.wait("both queued turns", |_, chat| {
-        let texts: Vec<_> = chat.turns.iter().map(|turn| turn.message.text.as_str()).collect();
+        let texts: Vec<_> = chat
+            .turns
+            .iter()
+            .map(|turn| turn.message.text.as_str())
+            .collect();
         (texts == ["work", "third", "second"] && chat.active_turn.is_none()).then_some(())
     });
-    assert!(screen.chat().queued_messages.as_ref().is_none_or(Vec::is_empty));
+    assert!(
+        screen
+            .chat()
+            .queued_messages
+            .as_ref()
+            .is_none_or(Vec::is_empty)
+    );
 }
 
 #[test]
@@ -102,7 +118,11 @@ fn a_steering_text_joins_the_running_turn() {
 fn a_turn_over_a_running_turn_is_rejected() {
     let home = Home::new(works_until_told());
     let (mut screen, turn) = working(&home);
-    assert!(screen.dispatch(&turn_started("another", "second")).is_some());
+    assert!(
+        screen
+            .dispatch(&turn_started("another", "second"))
+            .is_some()
+    );
     home.write("go", "");
     let ended = screen.wait_for_end(&turn);
     assert_eq!(spoken(&ended.response_parts), "Worked.");

@@ -50,10 +50,18 @@ fn a_killed_agent_is_an_error_in_its_session_and_the_next_prompt_works() {
     let turn = screen.prompt("work please");
     screen.trust_folder();
     let pid = screen.wait("the agent's process", |session, _| {
-        session.meta.as_ref()?.get("copilot.agent")?.get("pid")?.as_u64()
+        session
+            .meta
+            .as_ref()?
+            .get("copilot.agent")?
+            .get("pid")?
+            .as_u64()
     });
     screen.wait("the running command", |_, chat| {
-        serde_json::to_string(chat).unwrap().contains("\"running\"").then_some(())
+        serde_json::to_string(chat)
+            .unwrap()
+            .contains("\"running\"")
+            .then_some(())
     });
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
@@ -86,7 +94,10 @@ fn a_crash_in_one_session_does_not_disturb_another() {
     let second_turn = second.prompt("speak");
     for screen in [&mut first, &mut second] {
         screen.wait("the running command", |_, chat| {
-            serde_json::to_string(chat).unwrap().contains("\"running\"").then_some(())
+            serde_json::to_string(chat)
+                .unwrap()
+                .contains("\"running\"")
+                .then_some(())
         });
     }
     let pid = first.meta()["copilot.agent"]["pid"].as_u64().unwrap();

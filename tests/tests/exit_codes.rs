@@ -6,7 +6,12 @@ use serde_json::json;
 #[test]
 fn a_command_that_makes_no_sense_exits_2() {
     let home = Home::new(Scenario::new());
-    for arguments in [&["--no-such-flag"][..], &["sessions"], &["answer", "abcd"], &["-s", "hi"]] {
+    for arguments in [
+        &["--no-such-flag"][..],
+        &["sessions"],
+        &["answer", "abcd"],
+        &["-s", "hi"],
+    ] {
         let run = home.copilot(arguments);
         run.expect_code(2);
         assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{run:?}");
@@ -68,7 +73,8 @@ fn a_short_prefix_and_the_title_name_a_session_and_deleting_removes_it() {
         run.expect_code(0);
         assert!(run.stdout.contains(&id), "{run:?}");
     }
-    home.copilot(&["sessions", "delete", &id[..8]]).expect_code(0);
+    home.copilot(&["sessions", "delete", &id[..8]])
+        .expect_code(0);
     assert!(home.sessions().is_empty());
 }
 
@@ -83,6 +89,9 @@ fn no_colour_reaches_a_pipe() {
     ];
     for run in runs {
         run.expect_code(0);
-        assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'), "{run:?}");
+        assert!(
+            !run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'),
+            "{run:?}"
+        );
     }
 }

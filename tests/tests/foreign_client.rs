@@ -22,15 +22,17 @@ async fn follow(
 ) {
     let followed = tokio::time::timeout(copilot_tests::DEADLINE, async {
         while !matches(chat) {
-            match events.recv().await.expect("the connection stays") {
-                SubscriptionEvent::Action(envelope) => {
-                    *seen = i64::try_from(envelope.server_seq).unwrap();
-                    if envelope.rejection_reason.is_none() {
-                        let outcome = ahp::reducers::apply_action_to_chat(chat, &envelope.action);
-                        assert!(!matches!(outcome, ReduceOutcome::OutOfScope), "{envelope:?}");
-                    }
+            if let SubscriptionEvent::Action(envelope) =
+                events.recv().await.expect("the connection stays")
+            {
+                *seen = i64::try_from(envelope.server_seq).unwrap();
+                if envelope.rejection_reason.is_none() {
+                    let outcome = ahp::reducers::apply_action_to_chat(chat, &envelope.action);
+                    assert!(
+                        !matches!(outcome, ReduceOutcome::OutOfScope),
+                        "{envelope:?}"
+                    );
                 }
-                _ => {}
             }
         }
     })
@@ -44,7 +46,10 @@ async fn the_protocols_own_client_does_everything() {
         Scenario::new()
             .on(
                 "write",
-                [tool("shell", json!({"command": "touch written"})), say("Written.")],
+                [
+                    tool("shell", json!({"command": "touch written"})),
+                    say("Written."),
+                ],
             )
             .on("turn", [say("A short turn.")]),
     );
@@ -62,11 +67,19 @@ async fn the_protocols_own_client_does_everything() {
     let client = connect().await;
     let client_id = format!("foreign-{}", fresh_uuid());
     let initialised = client
-        .initialize(client_id.clone(), vec!["1.0.0".to_owned()], vec!["ahp-root://".to_owned()])
+        .initialize(
+            client_id.clone(),
+            vec!["1.0.0".to_owned()],
+            vec!["ahp-root://".to_owned()],
+        )
         .await
         .expect("initialize");
     assert_eq!(initialised.protocol_version, "1.0.0");
-    assert_eq!(initialised.snapshots.len(), 1, "the root that was asked for");
+    assert_eq!(
+        initialised.snapshots.len(),
+        1,
+        "the root that was asked for"
+    );
     client.ping().await.expect("ping");
     let listed: Value = client
         .request("listSessions", json!({"channel": "ahp-root://"}))
@@ -110,9 +123,13 @@ async fn the_protocols_own_client_does_everything() {
         .dispatch(chat_uri.clone(), action(turn_started("t0", "write it")))
         .await
         .unwrap();
-    follow(&mut chat, &mut events, &mut seen, "the question of trust", |chat| {
-        open_input(chat).is_some()
-    })
+    follow(
+        &mut chat,
+        &mut events,
+        &mut seen,
+        "the question of trust",
+        |chat| open_input(chat).is_some(),
+    )
     .await;
     client
         .dispatch(
@@ -124,21 +141,33 @@ async fn the_protocols_own_client_does_everything() {
         )
         .await
         .unwrap();
-    follow(&mut chat, &mut events, &mut seen, "the permission", |chat| {
-        open_permission(chat).is_some()
-    })
+    follow(
+        &mut chat,
+        &mut events,
+        &mut seen,
+        "the permission",
+        |chat| open_permission(chat).is_some(),
+    )
     .await;
     let (turn, call) = open_permission(&chat).unwrap();
     client
         .dispatch(
             chat_uri.clone(),
-            action(copilot_tests::attached::confirmed(&turn, &call.tool_call_id, "allow-once")),
+            action(copilot_tests::attached::confirmed(
+                &turn,
+                &call.tool_call_id,
+                "allow-once",
+            )),
         )
         .await
         .unwrap();
-    follow(&mut chat, &mut events, &mut seen, "the end of the turn", |chat| {
-        chat.turns.len() == 1
-    })
+    follow(
+        &mut chat,
+        &mut events,
+        &mut seen,
+        "the end of the turn",
+        |chat| chat.turns.len() == 1,
+    )
     .await;
     assert_eq!(spoken(&chat.turns[0].response_parts), "Written.");
     assert!(home.read("written").is_some());
@@ -148,7 +177,10 @@ async fn the_protocols_own_client_does_everything() {
         client
             .dispatch(
                 chat_uri.clone(),
-                action(turn_started(&format!("t{number}"), &format!("turn {number}"))),
+                action(turn_started(
+                    &format!("t{number}"),
+                    &format!("turn {number}"),
+                )),
             )
             .await
             .unwrap();
@@ -159,11 +191,19 @@ async fn the_protocols_own_client_does_everything() {
     }
     let second = connect().await;
     second
-        .initialize(format!("second-{}", fresh_uuid()), vec!["1.0.0".to_owned()], vec![])
+        .initialize(
+            format!("second-{}", fresh_uuid()),
+            vec!["1.0.0".to_owned()],
+            vec![],
+        )
         .await
         .expect("initialize");
     let (subscribed, mut second_events) = second
-        .subscribe_with_options(chat_uri.clone(), None, Some(SubscribeView { turns: Some(2) }))
+        .subscribe_with_options(
+            chat_uri.clone(),
+            None,
+            Some(SubscribeView { turns: Some(2) }),
+        )
         .await
         .expect("subscribe with a view");
     let SnapshotState::Chat(window) = subscribed.snapshot.expect("a snapshot").state else {
@@ -179,12 +219,20 @@ async fn the_protocols_own_client_does_everything() {
             .request("fetchTurns", json!({"channel": chat_uri, "cursor": cursor}))
             .await
             .expect("older turns");
-        follow(&mut window, &mut second_events, &mut second_seen, "older turns", |chat| {
-            chat.turns.len() > before
-        })
+        follow(
+            &mut window,
+            &mut second_events,
+            &mut second_seen,
+            "older turns",
+            |chat| chat.turns.len() > before,
+        )
         .await;
     }
-    let texts: Vec<_> = window.turns.iter().map(|turn| turn.message.text.clone()).collect();
+    let texts: Vec<_> = window
+        .turns
+        .iter()
+        .map(|turn| turn.message.text.clone())
+        .collect();
     assert_eq!(
         texts,
         ["write it", "turn 1", "turn 2", "turn 3", "turn 4", "turn 5"]
@@ -196,9 +244,13 @@ async fn the_protocols_own_client_does_everything() {
         .dispatch(chat_uri.clone(), action(turn_started("t6", "turn 6")))
         .await
         .unwrap();
-    follow(&mut window, &mut second_events, &mut second_seen, "the missed turn", |chat| {
-        chat.turns.len() == 7
-    })
+    follow(
+        &mut window,
+        &mut second_events,
+        &mut second_seen,
+        "the missed turn",
+        |chat| chat.turns.len() == 7,
+    )
     .await;
     let again = connect().await;
     let result = again
@@ -238,7 +290,11 @@ async fn a_client_of_an_earlier_daemon_gets_snapshots() {
     .unwrap();
     // A number that this daemon has never given.
     let result = client
-        .reconnect("from-before".to_owned(), 1_000_000_000_000, vec!["ahp-root://".to_owned()])
+        .reconnect(
+            "from-before".to_owned(),
+            1_000_000_000_000,
+            vec!["ahp-root://".to_owned()],
+        )
         .await
         .expect("reconnect");
     let ReconnectResult::Snapshot(result) = result else {

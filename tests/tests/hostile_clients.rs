@@ -18,35 +18,56 @@ fn garbage_closes_only_the_connection_it_came_on() {
     let bombs: [(&str, Vec<u8>); 7] = [
         ("no hello", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
         ("a length bomb", vec![0xff; 9]),
-        ("a wrong magic", b"\x00\x00\x00\x0f\x00\x00COPILOTX\x00\x01\x00\x01\x00".to_vec()),
+        (
+            "a wrong magic",
+            b"\x00\x00\x00\x0f\x00\x00COPILOTX\x00\x01\x00\x01\x00".to_vec(),
+        ),
         ("zeroes", vec![0; 64]),
-        ("an unknown kind", [hello, &b"\x00\x00\x00\x02\x63\x00"[..]].concat()),
+        (
+            "an unknown kind",
+            [hello, &b"\x00\x00\x00\x02\x63\x00"[..]].concat(),
+        ),
         (
             "an oversized frame",
-            [hello, &b"\x00\x01\x00\x03\x05\x00"[..], &vec![b' '; 65_537][..]].concat(),
+            [
+                hello,
+                &b"\x00\x01\x00\x03\x05\x00"[..],
+                &vec![b' '; 65_537][..],
+            ]
+            .concat(),
         ),
         (
             "a chunk of another kind",
-            [hello, &b"\x00\x00\x00\x03\x05\x01{\x00\x00\x00\x03\x03\x00\x00"[..]].concat(),
+            [
+                hello,
+                &b"\x00\x00\x00\x03\x05\x01{\x00\x00\x00\x03\x03\x00\x00"[..],
+            ]
+            .concat(),
         ),
     ];
     for (what, bytes) in bombs {
         let mut stream = UnixStream::connect(home.socket()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         // The daemon may close before it has read everything.
         let _ = stream.write_all(&bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         let ended = std::io::Read::read_to_end(&mut stream, &mut answer);
         assert!(
-            ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset),
+            ended.is_ok()
+                || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset),
             "the connection with {what} is closed"
         );
     }
 
     let turn = screen.prompt("hello");
     screen.trust_folder();
-    assert_eq!(spoken(&screen.wait_for_end(&turn).response_parts), "Hello to you.");
+    assert_eq!(
+        spoken(&screen.wait_for_end(&turn).response_parts),
+        "Hello to you."
+    );
 }
 
 #[test]
@@ -60,9 +81,15 @@ fn malformed_messages_are_answered_or_dropped_and_the_session_stays_whole() {
         ("noSuchMethod", json!({})),
         ("subscribe", json!({"channel": 7})),
         ("subscribe", json!({"channel": "ahp-session:/nobody"})),
-        ("createSession", json!({"channel": "ahp-session:/not-a-uuid"})),
+        (
+            "createSession",
+            json!({"channel": "ahp-session:/not-a-uuid"}),
+        ),
         ("fetchTurns", json!(null)),
-        ("resourceRead", json!({"channel": "ahp-root://", "uri": "file:///etc/passwd"})),
+        (
+            "resourceRead",
+            json!({"channel": "ahp-root://", "uri": "file:///etc/passwd"}),
+        ),
         (
             "resourceRead",
             json!({"channel": "ahp-root://", "uri": format!("copilot-content:/{id}/../../../etc/passwd")}),
@@ -82,11 +109,16 @@ fn malformed_messages_are_answered_or_dropped_and_the_session_stays_whole() {
     ] {
         hostile.dispatch(&chat, &action);
     }
-    hostile.request("ping", json!({"channel": "ahp-root://"})).unwrap();
+    hostile
+        .request("ping", json!({"channel": "ahp-root://"}))
+        .unwrap();
     assert!(screen.chat().turns.is_empty() && screen.chat().active_turn.is_none());
     let turn = screen.prompt("hello");
     screen.trust_folder();
-    assert_eq!(spoken(&screen.wait_for_end(&turn).response_parts), "Hello to you.");
+    assert_eq!(
+        spoken(&screen.wait_for_end(&turn).response_parts),
+        "Hello to you."
+    );
 }
 
 #[test]

@@ -8,12 +8,18 @@ fn scenario() -> Scenario {
         .on("hello", [say("Hello to you.")])
         .on(
             "write",
-            [tool("shell", json!({"command": "touch written"})), say("Tried.")],
+            [
+                tool("shell", json!({"command": "touch written"})),
+                say("Tried."),
+            ],
         )
         .on(
             "ask",
             [
-                tool("ask_user", json!({"question": "Which?", "choices": ["a", "b"]})),
+                tool(
+                    "ask_user",
+                    json!({"question": "Which?", "choices": ["a", "b"]}),
+                ),
                 say("Asked."),
             ],
         )
@@ -58,7 +64,10 @@ fn what_no_rule_allows_is_denied_with_a_reason_and_exit_5() {
     run.expect_code(5);
     assert!(run.stderr.contains("touch written"), "{run:?}");
     assert!(run.stderr.contains("denied"), "{run:?}");
-    assert!(run.stderr.contains("--allow-tool"), "it says what to do: {run:?}");
+    assert!(
+        run.stderr.contains("--allow-tool"),
+        "it says what to do: {run:?}"
+    );
     assert_eq!(home.read("written"), None);
 }
 
@@ -73,8 +82,14 @@ fn what_a_rule_allows_runs() {
 #[test]
 fn a_denying_rule_beats_every_allowance() {
     let home = Home::new(scenario());
-    home.copilot(&["-p", "write", "--allow-all-tools", "--deny-tool", "shell(touch)"])
-        .expect_code(5);
+    home.copilot(&[
+        "-p",
+        "write",
+        "--allow-all-tools",
+        "--deny-tool",
+        "shell(touch)",
+    ])
+    .expect_code(5);
     assert_eq!(home.read("written"), None);
 }
 
@@ -107,7 +122,10 @@ fn no_model_is_said_with_the_ways_to_get_one() {
 fn an_interrupted_run_exits_130_and_ends_its_turn() {
     let home = Home::new(Scenario::new().on(
         "run",
-        [tool("shell", json!({"command": "touch started; exec sleep 600"})), say("never said")],
+        [
+            tool("shell", json!({"command": "touch started; exec sleep 600"})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let child = home

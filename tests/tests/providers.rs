@@ -35,7 +35,10 @@ fn a_turn_with_two_tool_calls_completes() {
     let asked = requests[0]["messages"].to_string();
     assert!(asked.contains("do two things"), "{asked}");
     let results = requests[1]["messages"].to_string();
-    assert!(results.contains("A scratch project"), "the file's content: {results}");
+    assert!(
+        results.contains("A scratch project"),
+        "the file's content: {results}"
+    );
 }
 
 #[test]
@@ -44,7 +47,8 @@ fn the_second_turn_remembers_the_first() {
     let home = home(&server.url());
     home.copilot(&["-p", "first question", "-s"]).expect_code(0);
     let id = home.only_session();
-    home.copilot(&["send", &id, "second question"]).expect_code(0);
+    home.copilot(&["send", &id, "second question"])
+        .expect_code(0);
     copilot_tests::until("the second request", || {
         (server.requests().len() == 2).then_some(())
     });
@@ -58,8 +62,14 @@ fn the_second_turn_remembers_the_first() {
 fn failure(home: &Home) -> String {
     let run = home.copilot(&["-p", "hello"]);
     run.expect_code(1);
-    assert!(!run.stderr.contains(ModelServer::KEY), "the key is never shown");
-    assert!(!home.daemon_log().contains(ModelServer::KEY), "the key is never logged");
+    assert!(
+        !run.stderr.contains(ModelServer::KEY),
+        "the key is never shown"
+    );
+    assert!(
+        !home.daemon_log().contains(ModelServer::KEY),
+        "the key is never logged"
+    );
     // The session itself says it too.
     let id = home.only_session();
     let shown = home.copilot(&["sessions", "show", &id]);

@@ -1,13 +1,17 @@
 //! The daemon as a service of the person: units, settings.
 
-use copilot_tests::{Home, Scenario, say, until};
+use copilot_tests::{Home, Scenario, say, tool, until};
+use serde_json::json;
 
 #[test]
 fn installing_as_a_dry_run_prints_units_that_systemd_accepts_and_writes_nothing() {
     let home = Home::new(Scenario::new());
     let run = home.copilot(&["daemon", "install", "--dry-run"]);
     run.expect_code(0);
-    assert!(run.stdout.contains("[Service]") && run.stdout.contains("[Socket]"), "{run:?}");
+    assert!(
+        run.stdout.contains("[Service]") && run.stdout.contains("[Socket]"),
+        "{run:?}"
+    );
     let person = home.root().join("person");
     assert!(
         std::fs::read_dir(&person).unwrap().next().is_none(),
@@ -59,20 +63,40 @@ fn units_in(printed: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_bad_setting_is_named_and_a_good_one_takes_effect_without_a_restart() {
-    let home = Home::new(Scenario::new().on("hello", [say("Hello.")]));
+fn a_changed_setting_takes_effect_without_a_restart_and_a_bad_one_is_named_and_ignored() {
+    let home = Home::new(Scenario::new().on(
+        "write",
+        [
+            tool("shell", json!({"command": "touch written"})),
+            say("Tried."),
+        ],
+    ));
     home.start_daemon();
     let before = home.daemons();
-    home.write_settings("{ // a comment\n \"noSuchSetting\": 1 }");
-    until("the unknown setting in the status", || {
-        home.copilot(&["daemon", "status"])
-            .stdout
-            .contains("noSuchSetting")
-            .then_some(())
+    home.copilot(&["-p", "write"]).expect_code(5);
+
+    home.write_settings(
+        "{\n  // a rule for every session\n  \"permissions\": {\"allow\": [\"shell(touch:*)\"]}\n}",
+    );
+    until("the effect of the setting", || {
+        (home.copilot(&["-p", "write"]).code == 0).then_some(())
     });
+
+    home.write_settings("{\"permissions\": {\"allow\": [\"shell(\"]}, \"noSuchSetting\": 1}");
+    let status = until("the problems in the status", || {
+        let status = home.copilot(&["daemon", "status", "--json"]).json();
+        (!status["settingsProblems"].as_array()?.is_empty()).then_some(status)
+    });
+    let problems = status["settingsProblems"].to_string();
+    for named in ["permissions", "noSuchSetting"] {
+        assert!(problems.contains(named), "{problems}");
+    }
+    // The rule that worked still does.
+    home.copilot(&["-p", "write"]).expect_code(0);
+
     home.write_settings("{}");
-    until("a status without problems", || {
-        (!home.copilot(&["daemon", "status"]).stdout.contains("noSuchSetting")).then_some(())
+    until("the end of the rule", || {
+        (home.copilot(&["-p", "write"]).code == 5).then_some(())
     });
-    assert_eq!(home.daemons(), before, "the same daemon");
+    assert_eq!(home.daemons(), before, "the same daemon all the time");
 }

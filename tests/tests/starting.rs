@@ -74,7 +74,10 @@ fn tools_on_the_persons_path_are_found_by_a_daemon_with_an_empty_environment() {
     let mut home = Home::new(Scenario::new().on(
         "run",
         [
-            tool("shell", json!({"command": "only-on-my-path > said; echo \"$MY_VARIABLE\" >> said"})),
+            tool(
+                "shell",
+                json!({"command": "only-on-my-path > said; echo \"$MY_VARIABLE\" >> said"}),
+            ),
             say("Ran."),
         ],
     ));
@@ -105,7 +108,8 @@ fn tools_on_the_persons_path_are_found_by_a_daemon_with_an_empty_environment() {
         .unwrap();
     home.set("PATH", &format!("{}:{path}", tools.display()));
     home.set("MY_VARIABLE", "from my shell");
-    home.copilot(&["-p", "run", "--allow-all-tools"]).expect_code(0);
+    home.copilot(&["-p", "run", "--allow-all-tools"])
+        .expect_code(0);
     assert_eq!(home.read("said").as_deref(), Some("found\nfrom my shell\n"));
 }
 
@@ -146,9 +150,8 @@ fn a_socket_of_a_service_manager_is_taken_over() {
 fn the_socket_belongs_to_its_owner_alone() {
     let home = Home::new(Scenario::new());
     home.start_daemon();
-    let mode = |path: &std::path::Path| {
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-    };
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(home.socket().parent().unwrap()), 0o700);
     assert_eq!(mode(&home.socket()), 0o600);
 }

@@ -184,7 +184,10 @@ fn resizing_keeps_what_was_said() {
 fn control_c_cancels_and_twice_detaches_while_the_session_stays() {
     let home = Home::new(Scenario::new().on(
         "run",
-        [tool("shell", json!({"command": "touch started; exec sleep 600"})), say("never said")],
+        [
+            tool("shell", json!({"command": "touch started; exec sleep 600"})),
+            say("never said"),
+        ],
     ));
     home.start_daemon();
     let mut session = Attached::create(&home, "a screen", json!({"allowAllTools": true}));
@@ -211,7 +214,8 @@ fn attaching_to_a_watcher_prints_json_lines() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(watcher.stdout.take().unwrap()));
+    let mut lines =
+        std::io::BufRead::lines(std::io::BufReader::new(watcher.stdout.take().unwrap()));
     let first: serde_json::Value =
         serde_json::from_str(&lines.next().unwrap().unwrap()).expect("a JSON line");
     assert!(first.is_object(), "{first}");

@@ -1,0 +1,100 @@
+//! `cargo xtask ci`: everything that must hold before a change is merged.
+//!
+//! Runs every check even after one has failed, so that one run shows all there
+//! is to do, and shares the target folder with everyday work.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{run, say, test};
+
+enum Outcome {
+    Passed(Duration),
+    Failed(anyhow::Error),
+    Skipped(&'static str),
+}
+
+pub(crate) fn run() -> Result<()> {
+    let mut results = vec![
+        (
+            "format",
+            check("format", || {
+                run::run(run::cargo().args(["fmt", "--all", "--check"]))
+            }),
+        ),
+        ("lints", check("lints", clippy)),
+        // The structure test is one of these.
+        (
+            "tests",
+            check("tests", || test::run(&test::Options::default())),
+        ),
+        ("documentation", check("documentation", documentation)),
+    ];
+    results.push(("licences and advisories", licences()));
+
+    say::step("summary");
+    let mut failed = Vec::new();
+    for (name, outcome) in &results {
+        match outcome {
+            Outcome::Passed(took) => {
+                say::line(&format!("passed   {name} ({:.0} s)", took.as_secs_f32()))
+            }
+            Outcome::Skipped(why) => say::line(&format!("skipped  {name}: {why}")),
+            Outcome::Failed(error) => {
+                say::line(&format!("FAILED   {name}: {error:#}"));
+                failed.push(*name);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("not ready: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn check(name: &str, body: impl FnOnce() -> Result<()>) -> Outcome {
+    say::step(name);
+    let started = Instant::now();
+    match body() {
+        Ok(()) => Outcome::Passed(started.elapsed()),
+        Err(error) => {
+            say::error(&error);
+            Outcome::Failed(error)
+        }
+    }
+}
+
+fn clippy() -> Result<()> {
+    run::run(run::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+fn documentation() -> Result<()> {
+    run::run(
+        run::cargo()
+            .args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )
+}
+
+fn licences() -> Outcome {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    if !run::works(cargo, &["deny", "--version"]) {
+        return Outcome::Skipped("cargo-deny is not installed (cargo install cargo-deny)");
+    }
+    check("licences and advisories", || {
+        run::run(run::cargo().args(["deny", "check"]))
+    })
+}

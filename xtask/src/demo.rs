@@ -1,0 +1,62 @@
+//! `cargo xtask demo`: a whole session with a scripted model and real tools.
+//!
+//! Attached when there is a terminal; otherwise the same unattended, checked
+//! at every step, which makes it the first thing to run on a fresh clone.
+
+mod project;
+mod unattended;
+
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result};
+
+use crate::scratch::Scratch;
+use crate::{binaries, interrupt, say};
+
+/// What the person asks for; the built-in scenario answers to it.
+const PROMPT: &str = "Fix the typo in the greeting and make sure that the tests pass.";
+
+pub(crate) fn run() -> Result<()> {
+    say::step("building copilotd, copilot and copilot-agent");
+    let scratch = Scratch::new(binaries::build()?, Some("demo"))?;
+    let folder = scratch.path().join("project");
+    project::create(&folder)?;
+    interrupt::note()?;
+
+    let here = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let outcome = if here {
+        attached(&scratch, &folder)
+    } else {
+        unattended::run(&scratch, &folder)
+    };
+    if outcome.is_err() {
+        say::step("the daemon's log");
+        say::line(&scratch.daemon_log());
+    }
+    say::step("stopping the daemon and removing the scratch folder");
+    let stopped = scratch.stop_daemon();
+    outcome.and(stopped)
+}
+
+fn attached(scratch: &Scratch, folder: &std::path::Path) -> Result<()> {
+    say::step("attaching; Ctrl+D leaves");
+    say::note("attach from a second terminal at the same time with");
+    say::line(&format!(
+        "cd {} && COPILOTD_HOME={} {} attach",
+        folder.display(),
+        scratch.home().display(),
+        scratch.binary("copilot").display(),
+    ));
+    let status = scratch
+        .command("copilot")
+        .args(["-i", PROMPT])
+        .current_dir(folder)
+        .status()
+        .context("cannot start copilot")?;
+    if !status.success() && !interrupt::happened() {
+        anyhow::bail!("copilot ended with {status}");
+    }
+    say::step("what the session changed");
+    say::line(&project::diff(folder)?);
+    Ok(())
+}
