@@ -150,7 +150,8 @@ fn pieces(path: &Path) -> impl DoubleEndedIterator<Item = PathBuf> {
         .map(|component| PathBuf::from(component.as_os_str()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

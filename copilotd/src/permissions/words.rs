@@ -117,7 +117,7 @@ pub(super) fn crude(text: &str) -> Vec<Vec<String>> {
         .collect();
     text.split(|c| "|&;<>(){}$`\n\r".contains(c))
         .map(|part| {
-            part.split(|c: char| c.is_whitespace() || c.is_control())
+            part.split(|c: char| c.is_whitespace() || c.is_control() || ",[]".contains(c))
                 .filter(|word| !word.is_empty())
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
@@ -131,36 +131,60 @@ pub(super) fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// Programs and grammar that run what follows them, so that a later word may be a program.
+/// Programs and grammar that run what is among their words, so that a later word may be a
+/// program. A list like this is never complete; it widens deny rules and never allows.
 const RUNNERS: &[&str] = &[
     "!",
     "ash",
+    "awk",
     "bash",
     "builtin",
+    "bun",
     "busybox",
+    "chronic",
     "chroot",
     "chrt",
     "command",
     "coproc",
     "dash",
+    "dbus-run-session",
+    "deno",
     "do",
     "doas",
     "elif",
     "else",
+    "entr",
     "env",
     "eval",
     "exec",
     "find",
     "fish",
     "flock",
+    "gawk",
     "if",
     "ionice",
     "ksh",
+    "lua",
+    "mawk",
     "nice",
+    "node",
     "nohup",
+    "npx",
+    "osascript",
     "parallel",
+    "perl",
+    "php",
+    "pkexec",
+    "pwsh",
+    "pypy",
+    "python",
+    "ruby",
+    "runuser",
+    "screen",
     "script",
+    "setarch",
     "setsid",
+    "sg",
     "sh",
     "ssh",
     "stdbuf",
@@ -169,20 +193,27 @@ const RUNNERS: &[&str] = &[
     "sudo",
     "systemd-run",
     "taskset",
+    "tclsh",
     "then",
     "time",
     "timeout",
+    "tmux",
     "unshare",
     "until",
+    "uvx",
     "watch",
     "while",
     "xargs",
+    "xvfb-run",
     "zsh",
 ];
 
 /// Whether words after this one may be run by it.
 pub(super) fn is_runner(program: &str) -> bool {
-    RUNNERS.contains(&base_name(program))
+    let name = base_name(program);
+    // python3.12 is python.
+    let plain = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    RUNNERS.contains(&name) || RUNNERS.contains(&plain)
 }
 
 /// `NAME=value`, as it may stand before a command.
@@ -290,6 +321,7 @@ mod tests {
                 &[&["sh", "-c", "x"], &["git", "push"]],
             ),
             ("$(git\tpush)", &[&["git", "push"]]),
+            ("run(['git', 'push'])", &[&["run"], &["git", "push"]]),
             ("g\"i\"t pu\\sh", &[&["git", "push"]]),
             ("git \\\npush", &[&["git", "push"]]),
             (";;", &[]),

@@ -1,0 +1,349 @@
+//! From the text of a settings file to settings: a pure function.
+//!
+//! A bad value costs its own key only, which keeps what it had; a broken file costs nothing
+//! but the change. A mistake never makes the deny rules weaker than they were.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::json::parse;
+use super::settings::{AgentSettings, LogLevel, PermissionSettings, Problem, Settings, Severity};
+use crate::permissions::Rule;
+
+/// Reads the text of a settings file: JSON with `//` and `/* */` comments and trailing
+/// commas. Whatever is wrong keeps its value of `previous` and is reported.
+#[must_use]
+pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
+    let root = match parse(text) {
+        Ok(Value::Object(root)) => root,
+        Ok(_) => {
+            let message = format!("the settings are not an object `{{ … }}`{KEPT_ALL}");
+            return (
+                previous.clone(),
+                vec![Problem::file(Severity::Error, message)],
+            );
+        }
+        Err((position, message)) => {
+            let problem = Problem {
+                position: Some(position),
+                ..Problem::file(Severity::Error, format!("{message}{KEPT_ALL}"))
+            };
+            return (previous.clone(), vec![problem]);
+        }
+    };
+    let mut problems = Vec::new();
+    let mut top = Section {
+        path: String::new(),
+        values: root,
+        problems: &mut problems,
+    };
+    let settings = Settings {
+        model: top.take("model", &previous.model, |value| {
+            text_value(value).map(Some)
+        }),
+        agent: top.take("agent", &previous.agent, |value| {
+            text_value(value).map(Some)
+        }),
+        agents: agents(&mut top, &previous.agents),
+        permissions: permissions(&mut top, &previous.permissions),
+        trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
+        log_level: top.take("logLevel", &previous.log_level, log_level),
+    };
+    // An editor's pointer to a description of the file.
+    top.values.remove("$schema");
+    top.finish("model, agent, agents, permissions, trustedFolders, logLevel");
+    (settings, problems)
+}
+
+const KEPT: &str = "; the previous value stays in effect";
+const KEPT_ALL: &str = "; the previous settings stay in effect";
+
+/// One object of the file. Keys are taken out; what is left at the end is unknown.
+struct Section<'a> {
+    /// Empty, or the path of the object with a dot at its end.
+    path: String,
+    values: Map<String, Value>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Section<'_> {
+    /// The value of a key: the default when it is absent or null, `previous` when it is bad.
+    fn take<T: Clone + Default>(
+        &mut self,
+        key: &str,
+        previous: &T,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> T {
+        match self.values.remove(key) {
+            None | Some(Value::Null) => T::default(),
+            Some(value) => read(&value).unwrap_or_else(|wrong| {
+                self.report(key, &wrong, KEPT);
+                previous.clone()
+            }),
+        }
+    }
+
+    /// The object under a key. `None` when it is absent; `Err` when it is something else.
+    fn take_object(&mut self, key: &str) -> Result<Option<Map<String, Value>>, ()> {
+        match self.values.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(other) => {
+                let wrong = format!("must be an object `{{ … }}`, not {}", kind_of(&other));
+                self.report(key, &wrong, KEPT);
+                Err(())
+            }
+        }
+    }
+
+    fn inner(&mut self, key: &str, values: Map<String, Value>) -> Section<'_> {
+        Section {
+            path: format!("{}{key}.", self.path),
+            values,
+            problems: self.problems,
+        }
+    }
+
+    fn report(&mut self, key: &str, wrong: &str, consequence: &str) {
+        let key = format!("{}{key}", self.path);
+        self.problems.push(Problem {
+            message: format!("`{key}` {wrong}{consequence}"),
+            key: Some(key),
+            severity: Severity::Error,
+            position: None,
+        });
+    }
+
+    fn finish(self, known: &str) {
+        for unknown in self.values.keys() {
+            let key = format!("{}{unknown}", self.path);
+            self.problems.push(Problem {
+                message: format!("`{key}` is not a setting and has no effect; there are {known}"),
+                key: Some(key),
+                severity: Severity::Warning,
+                position: None,
+            });
+        }
+    }
+}
+
+fn agents(
+    top: &mut Section<'_>,
+    previous: &BTreeMap<String, AgentSettings>,
+) -> BTreeMap<String, AgentSettings> {
+    let entries = match top.take_object("agents") {
+        Ok(entries) => entries.unwrap_or_default(),
+        Err(()) => return previous.clone(),
+    };
+    let mut section = top.inner("agents", Map::new());
+    let mut agents = BTreeMap::new();
+    for (name, value) in entries {
+        let agent = match value {
+            Value::Object(values) => agent(&mut section.inner(&name, values)),
+            other => Err((
+                String::new(),
+                format!("must be an object, not {}", kind_of(&other)),
+            )),
+        };
+        let agent = agent.or_else(|(key, wrong)| {
+            let key = if key.is_empty() {
+                name.clone()
+            } else {
+                format!("{name}.{key}")
+            };
+            let kept = previous.get(&name).cloned();
+            let consequence = if kept.is_some() {
+                "; the agent stays as it was"
+            } else {
+                "; the agent is left out"
+            };
+            section.report(&key, &wrong, consequence);
+            kept.ok_or(())
+        });
+        if let Ok(agent) = agent {
+            agents.insert(name, agent);
+        }
+    }
+    agents
+}
+
+/// The error is the key and what is wrong with it.
+fn agent(section: &mut Section<'_>) -> Result<AgentSettings, (String, String)> {
+    let mut take = |key: &str| section.values.remove(key).filter(|value| !value.is_null());
+    let named = |key: &'static str| move |wrong| (key.to_owned(), wrong);
+    let (command, args, env, title) = (take("command"), take("args"), take("env"), take("title"));
+    let agent = AgentSettings {
+        command: command
+            .ok_or_else(|| "is missing".to_owned())
+            .and_then(|value| text_value(&value))
+            .map_err(named("command"))?,
+        args: args
+            .map_or(Ok(Vec::new()), |value| texts(&value))
+            .map_err(named("args"))?,
+        env: env
+            .map_or(Ok(BTreeMap::new()), |value| variables(&value))
+            .map_err(named("env"))?,
+        title: title
+            .map(|value| text_value(&value))
+            .transpose()
+            .map_err(named("title"))?,
+    };
+    let rest = std::mem::take(&mut section.values);
+    Section {
+        path: section.path.clone(),
+        values: rest,
+        problems: section.problems,
+    }
+    .finish("command, args, env, title");
+    Ok(agent)
+}
+
+fn permissions(top: &mut Section<'_>, previous: &PermissionSettings) -> PermissionSettings {
+    let values = match top.take_object("permissions") {
+        Ok(values) => values.unwrap_or_default(),
+        Err(()) => return previous.clone(),
+    };
+    let mut section = top.inner("permissions", values);
+    let permissions = PermissionSettings {
+        allow: section.take("allow", &previous.allow, |value| {
+            let (rules, mut wrong) = rules(value)?;
+            if wrong.is_empty() {
+                Ok(rules)
+            } else {
+                Err(wrong.swap_remove(0))
+            }
+        }),
+        deny: deny(&mut section, &previous.deny),
+    };
+    section.finish("allow, deny");
+    permissions
+}
+
+/// A mistake in one rule must not open what another one closes: the good rules apply, and
+/// those that were there before stay as well.
+fn deny(section: &mut Section<'_>, previous: &Vec<Rule>) -> Vec<Rule> {
+    let mut wrong = Vec::new();
+    let mut denied = section.take("deny", previous, |value| {
+        let (rules, bad) = rules(value)?;
+        wrong = bad;
+        Ok(rules)
+    });
+    if !wrong.is_empty() {
+        let added: Vec<Rule> = previous
+            .iter()
+            .filter(|rule| !denied.contains(rule))
+            .cloned()
+            .collect();
+        denied.extend(added);
+    }
+    for wrong in wrong {
+        section.report(
+            "deny",
+            &wrong,
+            "; the other rules and the previous ones are in effect",
+        );
+    }
+    denied
+}
+
+/// The rules that are right, and what is wrong with the others.
+fn rules(value: &Value) -> Result<(Vec<Rule>, Vec<String>), String> {
+    let (mut rules, mut wrong) = (Vec::new(), Vec::new());
+    for (index, text) in texts(value)?.iter().enumerate() {
+        match text.parse() {
+            Ok(rule) => rules.push(rule),
+            Err(error) => wrong.push(format!("[{index}]: {error}")),
+        }
+    }
+    Ok((rules, wrong))
+}
+
+fn folders(value: &Value) -> Result<Vec<PathBuf>, String> {
+    let folders: Vec<PathBuf> = texts(value)?.into_iter().map(PathBuf::from).collect();
+    let is_clear = |folder: &PathBuf| {
+        folder.is_absolute()
+            || folder
+                .components()
+                .next()
+                .is_some_and(|c| c.as_os_str() == "~")
+    };
+    match folders.iter().find(|folder| !is_clear(folder)) {
+        Some(folder) => Err(format!(
+            "has `{}`, which begins neither with `/` nor with `~/`",
+            folder.display()
+        )),
+        None => Ok(folders),
+    }
+}
+
+fn log_level(value: &Value) -> Result<LogLevel, String> {
+    text_value(value)?
+        .parse()
+        .map_err(|wrong| format!("is wrong: {wrong}"))
+}
+
+/// A text that says something and can be passed to a program.
+fn text_value(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if text.trim().is_empty() => Err("must not be empty".to_owned()),
+        Value::String(text) if text.contains('\0') => Err("has a NUL character in it".to_owned()),
+        Value::String(text) => Ok(text.clone()),
+        other => Err(format!("must be a text, not {}", kind_of(other))),
+    }
+}
+
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    let Value::Array(values) = value else {
+        return Err(format!(
+            "must be a list `[ … ]` of texts, not {}",
+            kind_of(value)
+        ));
+    };
+    let read = |value: &Value| match value {
+        Value::String(text) if !text.contains('\0') => Ok(text.clone()),
+        Value::String(_) => Err("has a NUL character in it".to_owned()),
+        other => Err(format!(
+            "must be a list of texts, but has {} in it",
+            kind_of(other)
+        )),
+    };
+    values.iter().map(read).collect()
+}
+
+fn variables(value: &Value) -> Result<BTreeMap<String, String>, String> {
+    let Value::Object(values) = value else {
+        return Err(format!(
+            "must be an object of texts, not {}",
+            kind_of(value)
+        ));
+    };
+    let mut variables = BTreeMap::new();
+    for (name, value) in values {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err("has a variable whose name is empty or has `=` in it".to_owned());
+        }
+        match value {
+            Value::String(text) if !text.contains('\0') => {
+                variables.insert(name.clone(), text.clone());
+            }
+            _ => return Err(format!("has a value for `{name}` that is not a text")),
+        }
+    }
+    Ok(variables)
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests;

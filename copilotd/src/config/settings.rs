@@ -1,0 +1,157 @@
+//! What can be set, and what can be wrong with it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::permissions::Rule;
+
+/// The settings in effect. The default is what an empty object `{}` means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `model`: for prompts that name none.
+    pub model: Option<String>,
+    /// `agent`: the name of the agent for sessions that name none.
+    pub agent: Option<String>,
+    /// `agents`: agents besides the built-in one, by name.
+    pub agents: BTreeMap<String, AgentSettings>,
+    /// `permissions`: rules for every session.
+    pub permissions: PermissionSettings,
+    /// `trustedFolders`: absolute or beginning with `~`, as written.
+    pub trusted_folders: Vec<PathBuf>,
+    /// `logLevel`: how much the daemon logs.
+    pub log_level: LogLevel,
+}
+
+/// How to start one agent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// `command`: a program on PATH or an absolute path.
+    pub command: String,
+    /// `args`: its arguments.
+    pub args: Vec<String>,
+    /// `env`: variables added to the person's environment.
+    pub env: BTreeMap<String, String>,
+    /// `title`: the name that people see.
+    pub title: Option<String>,
+}
+
+impl fmt::Debug for AgentSettings {
+    /// Leaves out the values of variables, which may be keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentSettings")
+            .field("command", &self.command)
+            .field("args", &self.args.len())
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .field("title", &self.title)
+            .finish()
+    }
+}
+
+/// `permissions`: rules for every session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PermissionSettings {
+    /// What may be done unasked.
+    pub allow: Vec<Rule>,
+    /// What may not be done, whatever allows it.
+    pub deny: Vec<Rule>,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what is suspicious.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And how.
+    Debug,
+    /// And everything else.
+    Trace,
+}
+
+impl LogLevel {
+    /// The name in settings and flags.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [
+            Self::Error,
+            Self::Warn,
+            Self::Info,
+            Self::Debug,
+            Self::Trace,
+        ]
+        .into_iter()
+        .find(|level| level.name() == text)
+        .ok_or_else(|| {
+            format!("`{text}` is not a log level; use error, warn, info, debug or trace")
+        })
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How much a problem matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is lost.
+    Warning,
+    /// Something that was written has no effect.
+    Error,
+}
+
+/// Something wrong with a settings file, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The key that it is about, as `agents.mine.args`; `None` for the whole file.
+    pub key: Option<String>,
+    /// Line and column, both from 1, when the text itself is broken.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong and what is in effect instead. Never contains a value of `env`.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.position {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Problem {
+    /// Something about the file as a whole.
+    pub(super) fn file(severity: Severity, message: String) -> Self {
+        Self {
+            severity,
+            key: None,
+            position: None,
+            message,
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Keeps the settings current: reads the file when something about it changes.
+//!
+//! The folder is watched rather than the file, because editors replace files; what does not
+//! exist yet is waited for in the nearest folder that does. Nothing wakes up in between.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::load::load;
+use super::settings::{Problem, Settings, Severity};
+
+/// A save is several events; the file is read when this long nothing more came.
+const QUIET: Duration = Duration::from_millis(50);
+/// The file is read after this long even if changes keep coming.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Nobody writes settings longer than this by hand.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The settings in effect and what is wrong with the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// In effect.
+    pub settings: Settings,
+    /// In the order of the file's keys; empty when all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Keeps the settings current until it is dropped.
+#[derive(Debug)]
+pub struct SettingsWatcher {
+    task: JoinHandle<()>,
+}
+
+impl Drop for SettingsWatcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads the settings at `path` (absolute) and keeps them current. A missing file means the
+/// defaults; the file and its folder may come into being later. Must be called inside a tokio
+/// runtime. Blocks for one read of the file.
+#[must_use = "the settings are kept current only as long as the watcher lives"]
+pub fn start(path: PathBuf) -> (watch::Receiver<Arc<Loaded>>, SettingsWatcher) {
+    // A Notify holds at most one wake-up, so any number of events is one reading.
+    let changed = Arc::new(Notify::new());
+    let mut file = WatchedFile::new(path, Arc::clone(&changed));
+    let (sender, receiver) = watch::channel(Arc::new(file.read(&Settings::default())));
+    let task = tokio::spawn(async move {
+        loop {
+            changed.notified().await;
+            settle(&changed).await;
+            let previous = Arc::clone(&sender.borrow());
+            let reading = tokio::task::spawn_blocking(move || {
+                let loaded = file.read(&previous.settings);
+                (file, loaded)
+            });
+            let loaded;
+            (file, loaded) = match reading.await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::error!(%error, "settings are no longer kept current");
+                    return;
+                }
+            };
+            sender.send_if_modified(|current| {
+                let differs = **current != loaded;
+                if differs {
+                    *current = Arc::new(loaded);
+                }
+                differs
+            });
+        }
+    });
+    (receiver, SettingsWatcher { task })
+}
+
+/// Returns when no more changes come.
+async fn settle(changed: &Notify) {
+    let latest = Instant::now() + LONGEST_WAIT;
+    loop {
+        let until = latest.min(Instant::now() + QUIET);
+        if timeout_at(until, changed.notified()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The settings file and what is watched to learn of its changes.
+struct WatchedFile {
+    path: PathBuf,
+    watcher: notify::Result<RecommendedWatcher>,
+    watched: Vec<PathBuf>,
+    /// Names whose changes matter, in any watched folder.
+    names: Arc<Mutex<BTreeSet<OsString>>>,
+}
+
+impl WatchedFile {
+    fn new(path: PathBuf, changed: Arc<Notify>) -> Self {
+        let names = Arc::new(Mutex::new(BTreeSet::new()));
+        let relevant_names = Arc::clone(&names);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let names = relevant_names
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if is_relevant(&event, &names) {
+                changed.notify_one();
+            }
+        });
+        Self {
+            path,
+            watcher,
+            watched: Vec::new(),
+            names,
+        }
+    }
+
+    /// Watches first and reads then, so that no change falls in between.
+    fn read(&mut self, previous: &Settings) -> Loaded {
+        let unwatched = self.watch().err();
+        let (settings, mut problems) = match read_text(&self.path) {
+            Ok(Some(text)) => load(&text, previous),
+            Ok(None) => (Settings::default(), Vec::new()),
+            Err(problem) => (previous.clone(), vec![problem]),
+        };
+        if let Some(error) = unwatched {
+            let message = format!(
+                "changes of the settings take effect only when copilotd is restarted, because \
+                 the file cannot be watched: {error}"
+            );
+            problems.push(Problem::file(Severity::Warning, message));
+        }
+        Loaded { settings, problems }
+    }
+
+    fn watch(&mut self) -> Result<(), String> {
+        let watcher = match &mut self.watcher {
+            Ok(watcher) => watcher,
+            Err(error) => return Err(error.to_string()),
+        };
+        // A folder that was replaced has the same name and needs a new watch.
+        for folder in self.watched.drain(..) {
+            // What no longer exists is no longer watched, and that is an error here.
+            let _ = watcher.unwatch(&folder);
+        }
+        // A folder may come or go while it is being watched; look again until it is quiet.
+        for _ in 0..8 {
+            let (wanted, names) = to_watch(&self.path);
+            *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+            if wanted == self.watched {
+                return Ok(());
+            }
+            for gone in self.watched.drain(..) {
+                let _ = watcher.unwatch(&gone);
+            }
+            for folder in wanted {
+                match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                    Ok(()) => self.watched.push(folder),
+                    Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+        }
+        Err("its folder keeps changing".to_owned())
+    }
+}
+
+/// The folders to watch, and the names in them that matter: the nearest folder that exists on
+/// the way to the file and, when the file is a link, the folder of what it leads to.
+fn to_watch(path: &Path) -> (Vec<PathBuf>, BTreeSet<OsString>) {
+    let nearest = path.ancestors().skip(1).find(|folder| folder.is_dir());
+    let mut folders: Vec<PathBuf> = nearest.map(Path::to_owned).into_iter().collect();
+    let mut names: BTreeSet<OsString> = path.iter().map(OsString::from).collect();
+    if let Ok(target) = path.canonicalize() {
+        names.extend(target.iter().map(OsString::from));
+        let nearest = nearest.and_then(|folder| folder.canonicalize().ok());
+        let folder = target
+            .parent()
+            .filter(|folder| nearest.as_deref() != Some(*folder));
+        folders.extend(folder.map(Path::to_owned));
+    }
+    (folders, names)
+}
+
+/// Reading the file is an event too; only changes count. An event without a path says that
+/// events were lost.
+fn is_relevant(event: &notify::Result<Event>, names: &BTreeSet<OsString>) -> bool {
+    let Ok(event) = event else { return true };
+    !matches!(event.kind, EventKind::Access(_))
+        && (event.paths.is_empty()
+            || event
+                .paths
+                .iter()
+                .filter_map(|path| path.file_name())
+                .any(|name| names.contains(name)))
+}
+
+/// `None` when there is no file.
+fn read_text(path: &Path) -> Result<Option<String>, Problem> {
+    let unreadable = |what: String| {
+        let message = format!(
+            "{} cannot be read: {what}; the previous settings stay in effect",
+            path.display()
+        );
+        Problem::file(Severity::Error, message)
+    };
+    let is_missing =
+        |kind: ErrorKind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(unreadable("it is not a file".to_owned())),
+        Ok(found) if found.len() > MAX_FILE_BYTES => {
+            return Err(unreadable("it is larger than 1 MiB".to_owned()));
+        }
+        Ok(_) => {}
+        Err(error) if is_missing(error.kind()) => return Ok(None),
+        Err(error) => return Err(unreadable(error.to_string())),
+    }
+    let mut bytes = Vec::new();
+    match std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+    {
+        Ok(_) => {}
+        Err(error) if is_missing(error.kind()) => return Ok(None),
+        Err(error) => return Err(unreadable(error.to_string())),
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) => {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let column = good.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+            let problem = unreadable("it is not UTF-8 text".to_owned());
+            Err(Problem {
+                position: Some((line, column)),
+                ..problem
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogLevel;
+
+    /// Waits until the settings are as described.
+    async fn wait_for(
+        settings: &mut watch::Receiver<Arc<Loaded>>,
+        what: &str,
+        is_so: impl FnMut(&Arc<Loaded>) -> bool,
+    ) {
+        let waiting = settings.wait_for(is_so);
+        let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        assert!(
+            waited.is_ok_and(|seen| seen.is_ok()),
+            "the settings never were: {what}"
+        );
+    }
+
+    async fn wait_for_level(settings: &mut watch::Receiver<Arc<Loaded>>, level: LogLevel) {
+        wait_for(settings, level.name(), |loaded| {
+            loaded.settings.log_level == level
+        })
+        .await;
+    }
+
+    fn replace(path: &Path, text: &str) {
+        let new = path.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_replaced_broken_and_removed_is_followed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("settings.json");
+        std::fs::write(&path, r#"{"logLevel": "debug"}"#).unwrap();
+        let (mut settings, _watcher) = start(path.clone());
+        assert_eq!(settings.borrow().settings.log_level, LogLevel::Debug);
+        std::fs::write(&path, r#"{"logLevel": "trace"}"#).unwrap();
+        wait_for_level(&mut settings, LogLevel::Trace).await;
+        replace(&path, r#"{"logLevel": "warn"}"#);
+        wait_for_level(&mut settings, LogLevel::Warn).await;
+        replace(&path, "{ oops");
+        wait_for(&mut settings, "broken", |loaded| {
+            !loaded.problems.is_empty()
+        })
+        .await;
+        assert_eq!(settings.borrow().settings.log_level, LogLevel::Warn);
+        std::fs::write(&path, b"{\n \xff").unwrap();
+        wait_for(&mut settings, "not text", |loaded| {
+            loaded
+                .problems
+                .first()
+                .is_some_and(|problem| problem.position == Some((2, 2)))
+        })
+        .await;
+        replace(&path, r#"{"logLevel": "error"}"#);
+        wait_for_level(&mut settings, LogLevel::Error).await;
+        assert!(settings.borrow().problems.is_empty());
+        std::fs::remove_file(&path).unwrap();
+        wait_for(&mut settings, "defaults", |loaded| {
+            **loaded == Loaded::default()
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn folders_may_come_go_and_come_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("not/yet");
+        let path = folder.join("settings.json");
+        let (mut settings, _watcher) = start(path.clone());
+        assert_eq!(**settings.borrow(), Loaded::default());
+        for level in [LogLevel::Debug, LogLevel::Trace] {
+            std::fs::create_dir_all(&folder).unwrap();
+            replace(&path, &format!(r#"{{"logLevel": "{level}"}}"#));
+            wait_for_level(&mut settings, level).await;
+            std::fs::remove_dir_all(scratch.path().join("not")).unwrap();
+            wait_for_level(&mut settings, LogLevel::Info).await;
+        }
+        std::fs::create_dir_all(&folder).unwrap();
+        replace(&path, r#"{"logLevel": "warn"}"#);
+        wait_for_level(&mut settings, LogLevel::Warn).await;
+        std::fs::rename(&folder, scratch.path().join("elsewhere")).unwrap();
+        wait_for_level(&mut settings, LogLevel::Info).await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_is_a_link_is_followed_to_what_it_leads_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let real = scratch.path().join("dotfiles/copilot.json");
+        let path = scratch.path().join("config/settings.json");
+        std::fs::create_dir_all(real.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        replace(&real, "{}");
+        std::os::unix::fs::symlink("../dotfiles/copilot.json", &path).unwrap();
+        let (mut settings, _watcher) = start(path);
+        replace(&real, r#"{"logLevel": "trace"}"#);
+        wait_for_level(&mut settings, LogLevel::Trace).await;
+        std::fs::write(&real, r#"{"logLevel": "debug"}"#).unwrap();
+        wait_for_level(&mut settings, LogLevel::Debug).await;
+    }
+
+    #[test]
+    fn reading_and_other_names_wake_nobody() {
+        use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, ModifyKind};
+        let names = BTreeSet::from([OsString::from("config"), OsString::from("settings.json")]);
+        let event = |kind, path: &str| Ok(Event::new(kind).add_path(PathBuf::from(path)));
+        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let created = EventKind::Create(CreateKind::Folder);
+        let table = [
+            (event(modified, "/home/config/settings.json"), true),
+            (event(modified, "/home/config/settings.json.swp"), false),
+            (event(opened, "/home/config/settings.json"), false),
+            (event(created, "/home/config"), true),
+            (event(created, "/home/other"), false),
+            (Ok(Event::new(EventKind::Other)), true),
+            (Err(notify::Error::generic("lost")), true),
+        ];
+        for (event, expected) in table {
+            assert_eq!(is_relevant(&event, &names), expected, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_readable_file_is_reported() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("settings.json");
+        std::fs::create_dir(&folder).unwrap();
+        let problem = read_text(&folder).unwrap_err();
+        assert!(problem.message.contains("it is not a file"), "{problem}");
+        assert_eq!(read_text(&scratch.path().join("none")), Ok(None));
+        let large = scratch.path().join("large");
+        std::fs::File::create(&large)
+            .unwrap()
+            .set_len(MAX_FILE_BYTES + 1)
+            .unwrap();
+        let problem = read_text(&large).unwrap_err();
+        assert!(problem.message.contains("larger than 1 MiB"), "{problem}");
+    }
+}
