@@ -11,11 +11,13 @@
 mod agent_trust;
 mod answers;
 mod cancel;
+mod content;
 mod conversation;
 mod crashes;
 mod exit_codes;
 mod foreign_client;
 mod hostile_clients;
+mod long;
 mod one_shot;
 mod providers;
 mod service;

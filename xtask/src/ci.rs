@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<()> {
             "tests",
             check("tests", || test::run(&test::Options::default())),
         ),
+        ("demo", check("demo", demo)),
         ("documentation", check("documentation", documentation)),
     ];
     results.push(("licences and advisories", licences()));
@@ -74,6 +75,11 @@ fn clippy() -> Result<()> {
         "--deny",
         "warnings",
     ]))
+}
+
+/// As a stranger runs it, without a terminal.
+fn demo() -> Result<()> {
+    run::run(run::cargo().args(["xtask", "demo"]))
 }
 
 fn documentation() -> Result<()> {
