@@ -1,1 +1,150 @@
-//! See ARCHITECTURE.md.
+//! The daemon that hosts agent sessions. See ARCHITECTURE.md for the map.
+//!
+//! [`run`] is the whole life of a daemon; the binary only parses its arguments.
+
+pub mod agent;
+pub mod config;
+pub mod content;
+pub mod host;
+pub mod ipc;
+pub mod logging;
+pub mod permissions;
+pub mod service;
+pub mod session;
+pub mod uri;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use ipc_proto::paths::Paths;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Loaded, LogLevel, TrustedFolders};
+use crate::host::{Host, Shared};
+use crate::ipc::Daemon;
+
+/// Name and version, as the other side of the local socket sees them.
+pub const BUILD: &str = concat!("copilotd ", env!("CARGO_PKG_VERSION"));
+
+/// How a daemon is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is.
+    pub paths: Paths,
+    /// Level of the log, over the settings.
+    pub log_level: Option<LogLevel>,
+    /// Log to standard error as well.
+    pub log_to_stderr: bool,
+    /// Program of the built-in agent.
+    pub built_in_agent: PathBuf,
+}
+
+/// Runs until a signal or a client says stop.
+///
+/// # Errors
+/// When it cannot start: another daemon runs, a folder cannot be used.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let Options {
+        paths,
+        log_level,
+        log_to_stderr,
+        built_in_agent,
+    } = options;
+    let started_at = SystemTime::now();
+    let service_managed = service::is_managed();
+    let socket = service::listen(&paths)?;
+    let (settings, _watcher) = config::start(paths.settings_file());
+    let level = log_level.unwrap_or(settings.borrow().settings.log_level);
+    let log = logging::init(&paths.log_dir(), level, log_to_stderr)
+        .context("the log could not be opened")?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        "starting"
+    );
+    agent::tree::adopt_orphans();
+
+    let (trusted, problem) = TrustedFolders::open(paths.trusted_folders_file(), settings.clone());
+    if let Some(problem) = problem {
+        tracing::error!(%problem, "trusted folders");
+    }
+    let shared = Arc::new(Shared::new(
+        paths,
+        settings.clone(),
+        trusted,
+        built_in_agent,
+    ));
+    let stop = CancellationToken::new();
+    let host = Host::new(shared);
+    let daemon = Arc::new(Daemon {
+        host: Arc::clone(&host),
+        stop: stop.clone(),
+        service_managed,
+        started_at,
+    });
+
+    let follow = tokio::spawn(follow_settings(settings, Arc::clone(&host), log, log_level));
+    let serve = tokio::spawn(ipc::serve(socket.listener, daemon, stop.clone()));
+    service::tell_ready();
+    tracing::info!(inherited_socket = socket.inherited, "ready");
+
+    let reason = wait_for_the_end(&stop).await?;
+    tracing::info!(reason, "stopping");
+    service::tell_stopping();
+    stop.cancel();
+    // A second signal does not wait for agents to be killed properly.
+    tokio::select! {
+        () = host.close_all() => {}
+        _ = wait_for_a_signal() => tracing::warn!("a second signal: not waiting for agents"),
+    }
+    serve.await.context("accepting clients ended by a defect")?;
+    follow.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn wait_for_the_end(stop: &CancellationToken) -> anyhow::Result<&'static str> {
+    tokio::select! {
+        () = stop.cancelled() => Ok("a client asked"),
+        name = wait_for_a_signal() => name,
+    }
+}
+
+async fn wait_for_a_signal() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    // A terminal that closes is no reason to stop: surviving it is the point.
+    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok("SIGTERM"),
+            _ = interrupt.recv() => return Ok("SIGINT"),
+            _ = hangup.recv() => tracing::info!("a terminal closed"),
+        }
+    }
+}
+
+/// Applies settings as they change.
+async fn follow_settings(
+    mut settings: tokio::sync::watch::Receiver<Arc<Loaded>>,
+    host: Arc<Host>,
+    log: logging::Guard,
+    fixed_level: Option<LogLevel>,
+) {
+    loop {
+        let loaded = Arc::clone(&settings.borrow_and_update());
+        for problem in &loaded.problems {
+            tracing::warn!(%problem, "settings");
+        }
+        if fixed_level.is_none() {
+            log.set_level(loaded.settings.log_level);
+        }
+        host.settings_changed();
+        if settings.changed().await.is_err() {
+            return;
+        }
+    }
+}

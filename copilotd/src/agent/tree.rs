@@ -1,0 +1,205 @@
+//! Finding and killing everything an agent started, and telling whether a process is one of those.
+//!
+//! On Linux the daemon and every agent are child subreapers, so that a process which detaches
+//! itself (double fork, `setsid`, an emptied environment) still has the agent, or the daemon once
+//! the agent is gone, among its ancestors. What this does not see: a process that somebody else
+//! started on an agent's behalf (`systemd-run`, `at`, a container engine, another user's shell).
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+/// One process as the system describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    parent: i32,
+    group: i32,
+    zombie: bool,
+}
+
+/// Makes orphans of this process's descendants its children. Linux only; elsewhere nothing.
+pub fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
+        tracing::warn!(%error, "orphans of agents cannot be adopted");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn processes() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| {
+            parse_stat(
+                pid,
+                &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?,
+            )
+        })
+        .collect()
+}
+
+/// Reads `pid (name) state ppid pgrp …`; the name may hold anything, so the last `)` counts.
+#[cfg(target_os = "linux")]
+fn parse_stat(pid: i32, stat: &str) -> Option<Process> {
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    Some(Process {
+        pid,
+        parent,
+        group,
+        zombie: state == "Z" || state == "X",
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processes() -> Vec<Process> {
+    let Ok(output) = std::process::Command::new("ps")
+        .args(["-axo", "pid=,ppid=,pgid=,stat="])
+        .output()
+    else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let mut number = || fields.next()?.parse().ok();
+            let (pid, parent, group) = (number()?, number()?, number()?);
+            Some(Process {
+                pid,
+                parent,
+                group,
+                zombie: fields.next()?.starts_with('Z'),
+            })
+        })
+        .collect()
+}
+
+/// Whether `pid` is `ancestor` or descends from it. A process that cannot be seen counts as one:
+/// whoever cannot be looked at is not trusted.
+pub fn descends_from(pid: u32, ancestor: u32) -> bool {
+    let parents: HashMap<i32, i32> = processes().into_iter().map(|p| (p.pid, p.parent)).collect();
+    let (mut at, ancestor) = (pid as i32, ancestor as i32);
+    for _ in 0..parents.len().max(1) {
+        if at == ancestor {
+            return true;
+        }
+        match parents.get(&at) {
+            Some(0 | 1) => return at == 1 && ancestor == 1,
+            Some(parent) => at = *parent,
+            // Parents outside this process's view (a container's host) are nobody's agents.
+            None => return at == pid as i32,
+        }
+    }
+    true
+}
+
+fn tree_of(root: i32, all: &[Process]) -> Vec<Process> {
+    let mut found: HashSet<i32> = HashSet::from([root]);
+    loop {
+        let before = found.len();
+        for process in all {
+            if found.contains(&process.parent) || process.group == root {
+                found.insert(process.pid);
+            }
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    all.iter()
+        .filter(|p| found.contains(&p.pid) && !p.zombie)
+        .copied()
+        .collect()
+}
+
+/// Kills the process `root`, everything that descends from it and everything in its group.
+///
+/// They are stopped first, until no new one appears: a stopped process cannot fork, and its
+/// children keep it as their parent. Returns when the signals are sent.
+pub fn kill_tree(root: u32) {
+    let root = root as i32;
+    let own = std::process::id() as i32;
+    let mut stopped: HashSet<i32> = HashSet::new();
+    for _ in 0..50 {
+        let fresh: Vec<i32> = tree_of(root, &processes())
+            .iter()
+            .map(|p| p.pid)
+            .filter(|pid| *pid > 1 && *pid != own && !stopped.contains(pid))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for pid in fresh {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+            stopped.insert(pid);
+        }
+    }
+    for pid in &stopped {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    let _ = killpg(Pid::from_raw(root), Signal::SIGKILL);
+}
+
+/// Kills what dead agents left behind: every child of this process that is not in `known` (the
+/// live agents and helpers), with all of its descendants, and reaps them.
+pub async fn sweep_orphans(known: &HashSet<u32>) {
+    let own = std::process::id() as i32;
+    for _ in 0..200 {
+        let orphans: Vec<Process> = processes()
+            .into_iter()
+            .filter(|p| p.parent == own && !known.contains(&(p.pid as u32)))
+            .collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for orphan in orphans {
+            if orphan.zombie {
+                let _ = waitpid(Pid::from_raw(orphan.pid), Some(WaitPidFlag::WNOHANG));
+            } else {
+                kill_tree(orphan.pid as u32);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tracing::warn!("some processes of an ended agent could not be killed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_descends_from_its_parent_and_not_the_other_way() {
+        let own = std::process::id();
+        let parent = std::os::unix::process::parent_id();
+        assert!(descends_from(own, own));
+        assert!(descends_from(own, parent));
+        assert!(!descends_from(parent, own));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_counts_as_an_agents() {
+        assert!(descends_from(u32::MAX / 4, std::process::id()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse() {
+        let process = parse_stat(7, "7 (a) b (c)) S 3 5 5 0").unwrap();
+        assert_eq!(
+            (process.parent, process.group, process.zombie),
+            (3, 5, false)
+        );
+    }
+}

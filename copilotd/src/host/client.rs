@@ -1,0 +1,95 @@
+//! One connection, as the host and the sessions see it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::identity::{Identity, Trust};
+use super::outbound::Outbound;
+use crate::agent::environment::SessionEnvironment;
+
+/// A connected client.
+#[derive(Debug)]
+pub struct Client {
+    id: u64,
+    trust: Trust,
+    identity: OnceLock<Identity>,
+    outbound: Arc<Outbound>,
+    environment: Mutex<Option<Arc<SessionEnvironment>>>,
+    /// Sessions that it subscribed to at some time, to tell them when it leaves.
+    sessions: Mutex<HashSet<String>>,
+}
+
+impl Client {
+    pub(super) fn new(id: u64, trust: Trust) -> Self {
+        Self {
+            id,
+            trust,
+            identity: OnceLock::new(),
+            outbound: Arc::default(),
+            environment: Mutex::default(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// Unique among the connections of this daemon's life.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What the connection may do.
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// What waits to be sent to it.
+    pub fn outbound(&self) -> &Arc<Outbound> {
+        &self.outbound
+    }
+
+    /// Who it is; before `initialize` nobody in particular.
+    pub fn identity(&self) -> Identity {
+        self.identity.get().cloned().unwrap_or_else(|| Identity {
+            client_id: String::new(),
+            name: "a client".into(),
+            trust: self.trust,
+        })
+    }
+
+    /// Whether `initialize` or `reconnect` came.
+    pub fn is_initialized(&self) -> bool {
+        self.identity.get().is_some()
+    }
+
+    /// Binds the identity; `false` when there is one already.
+    pub(super) fn introduce(&self, identity: Identity) -> bool {
+        self.identity.set(identity).is_ok()
+    }
+
+    /// The environment it gave, if any.
+    pub fn environment(&self) -> Option<Arc<SessionEnvironment>> {
+        self.environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Keeps the environment that the connection gave.
+    pub fn set_environment(&self, environment: SessionEnvironment) {
+        let mut kept = self
+            .environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(Arc::new(environment));
+    }
+
+    pub(super) fn note_session(&self, session: &str) {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(session.to_owned());
+    }
+
+    pub(super) fn take_sessions(&self) -> HashSet<String> {
+        std::mem::take(&mut *self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,662 @@
+//! The AHP methods: each decodes its parameters, checks trust, and replies or hands over to the
+//! session's actor.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahp_types::actions::{ActionOrigin, StateAction};
+use ahp_types::commands::*;
+use ahp_types::errors::{ahp_error_codes, json_rpc_error_codes};
+use ahp_types::state::{SessionSummary, Snapshot, SnapshotState};
+use ahp_types::{SUPPORTED_PROTOCOL_VERSIONS, negotiate_protocol_version};
+use base64::Engine as _;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::identity::{AGENT_MAY_ONLY_READ, Identity, Trust};
+use super::rpc::{self, RpcError};
+use super::sequencer::Replay;
+use super::{Client, Host, ROOT};
+use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
+use crate::permissions::Rule;
+use crate::session::{Input, Launch, NewSession, View, session_of_channel};
+
+/// Channels of one `initialize` or `reconnect`.
+const MAX_CHANNELS: usize = 1000;
+/// Longest a client may ask deltas to be held back.
+const MAX_LATENCY: Duration = Duration::from_secs(5);
+
+impl Host {
+    /// Handles one message. `Err` closes the connection, with the reason.
+    pub async fn handle(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        message: &[u8],
+    ) -> Result<(), String> {
+        let incoming: rpc::Incoming<'_> = match serde_json::from_slice(message) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                let code = json_rpc_error_codes::PARSE_ERROR;
+                let error = RpcError::new(code, format!("not a JSON-RPC message: {error}"));
+                client.outbound().push(rpc::error(&Value::Null, &error));
+                return Ok(());
+            }
+        };
+        // Replies are dropped: this host asks clients nothing.
+        let Some(method) = &incoming.method else {
+            return Ok(());
+        };
+        let id = incoming.id.clone();
+        let result = match incoming.jsonrpc.as_str() {
+            "2.0" => {
+                self.method(client, method, id.as_ref(), incoming.params)
+                    .await
+            }
+            other => Err(RpcError::invalid_request(format!(
+                "this host speaks JSON-RPC 2.0, not `{other}`"
+            ))),
+        };
+        match (id, result) {
+            (Some(id), Ok(Some(reply))) => client.outbound().push(rpc::reply_raw(&id, &reply)),
+            (Some(id), Err(error)) => {
+                let fatal = error.code == ahp_error_codes::UNSUPPORTED_PROTOCOL_VERSION;
+                let words = error.message.clone();
+                client.outbound().push(rpc::error(&id, &error));
+                if fatal {
+                    return Err(words);
+                }
+            }
+            (None, Err(error)) => {
+                tracing::info!(client = client.id(), %method, %error, "a notification was refused")
+            }
+            // Replied to by the session, or a notification.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `Ok(None)`: somebody else replies.
+    async fn method(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        method: &str,
+        id: Option<&Value>,
+        params: Option<&RawValue>,
+    ) -> Result<Option<String>, RpcError> {
+        if !client.is_initialized() && !matches!(method, "initialize" | "reconnect" | "ping") {
+            return Err(RpcError::invalid_request(
+                "the first request must be `initialize`",
+            ));
+        }
+        if client.trust() == Trust::Agent && matches!(method, "createSession" | "disposeSession") {
+            return Err(RpcError::denied(AGENT_MAY_ONLY_READ));
+        }
+        let id_or_null = || id.cloned().unwrap_or_default();
+        match method {
+            "initialize" => {
+                self.initialize(client, id_or_null(), rpc::params(params)?)
+                    .await
+            }
+            "reconnect" => {
+                self.reconnect(client, id_or_null(), rpc::params(params)?)
+                    .await
+            }
+            "subscribe" => {
+                self.subscribe(client, id_or_null(), rpc::params(params)?)
+                    .await
+            }
+            "unsubscribe" => {
+                let params: UnsubscribeParams = rpc::params(params)?;
+                self.shared
+                    .sequencer
+                    .unsubscribe(&params.channel, client.id());
+                if let Some(handle) =
+                    session_of_channel(&params.channel).and_then(|id| self.session(id))
+                {
+                    // The session ended meanwhile, and the subscription with it.
+                    let _ = handle
+                        .inputs
+                        .send(Input::Detached {
+                            client: client.id(),
+                        })
+                        .await;
+                }
+                done(&json!({}))
+            }
+            "listSessions" => self.list_sessions(&rpc::params(params)?),
+            "createSession" => self.create_session(client, rpc::params(params)?),
+            "disposeSession" => {
+                let params: DisposeSessionParams = rpc::params(params)?;
+                let disposed = match session_of_channel(&params.channel) {
+                    Some(id) => self.dispose_session(id).await,
+                    None => false,
+                };
+                match disposed {
+                    true => done(&json!(null)),
+                    false => Err(RpcError::session_not_found(&params.channel)),
+                }
+            }
+            "fetchTurns" => {
+                let params: FetchTurnsParams = rpc::params(params)?;
+                let (client, request_id) = (Arc::clone(client), id_or_null());
+                let input = Input::FetchTurns {
+                    client,
+                    request_id,
+                    cursor: params.cursor,
+                };
+                self.to_session(&params.channel, input).await?;
+                Ok(None)
+            }
+            "resourceRead" => self.resource_read(rpc::params(params)?).await,
+            "dispatchAction" => {
+                self.dispatch_action(client, rpc::params(params)?).await?;
+                Ok(None)
+            }
+            "ping" => done(&json!({})),
+            other => {
+                let message = format!("this host has no method `{other}`");
+                Err(RpcError::new(
+                    json_rpc_error_codes::METHOD_NOT_FOUND,
+                    message,
+                ))
+            }
+        }
+    }
+
+    async fn to_session(&self, channel: &str, input: Input) -> Result<(), RpcError> {
+        let handle = session_of_channel(channel).and_then(|id| self.session(id));
+        let handle = handle.ok_or_else(|| RpcError::session_not_found(channel))?;
+        handle
+            .inputs
+            .send(input)
+            .await
+            .map_err(|_| RpcError::session_not_found(channel))
+    }
+
+    async fn initialize(
+        &self,
+        client: &Arc<Client>,
+        id: Value,
+        params: InitializeParams,
+    ) -> Result<Option<String>, RpcError> {
+        let unsupported = |message: String| RpcError {
+            code: ahp_error_codes::UNSUPPORTED_PROTOCOL_VERSION,
+            message,
+            data: Some(json!({"supportedVersions": SUPPORTED_PROTOCOL_VERSIONS})),
+        };
+        let version =
+            negotiate_protocol_version(&params.protocol_versions).map_err(&unsupported)?;
+        let offered = params.protocol_versions.join(", ");
+        let version = version.ok_or_else(|| {
+            unsupported(format!(
+                "this host speaks AHP {}, not {offered}",
+                SUPPORTED_PROTOCOL_VERSIONS.join(", ")
+            ))
+        })?;
+        let channels = params.initial_subscriptions.unwrap_or_default();
+        check_channels(&channels)?;
+        let info = params.client_info.as_ref();
+        let name = info
+            .and_then(|i| i.title.clone())
+            .or_else(|| info.map(|i| i.name.clone()));
+        introduce(client, &params.client_id, name)?;
+
+        client.outbound().hold();
+        let mut snapshots = Vec::new();
+        for channel in &channels {
+            snapshots.extend(self.snapshot(client, channel).await);
+        }
+        let result = json!({
+            "protocolVersion": version,
+            "serverSeq": self.shared.sequencer.last_seq(),
+            "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
+            "snapshots": snapshots,
+        });
+        client.outbound().release(rpc::reply(&id, &result));
+        Ok(None)
+    }
+
+    async fn reconnect(
+        &self,
+        client: &Arc<Client>,
+        id: Value,
+        params: ReconnectParams,
+    ) -> Result<Option<String>, RpcError> {
+        check_channels(&params.subscriptions)?;
+        if !client.is_initialized() {
+            introduce(client, &params.client_id, client_name(params.meta.as_ref()))?;
+        }
+        let last_seen = u64::try_from(params.last_seen_server_seq).unwrap_or(u64::MAX);
+        client.outbound().hold();
+        let replay = self.shared.sequencer.replay(
+            last_seen,
+            &params.subscriptions,
+            client.id(),
+            client.outbound(),
+        );
+        let result = match replay {
+            Replay::Actions { envelopes, missing } => {
+                for channel in params.subscriptions.iter().filter(|c| !missing.contains(c)) {
+                    self.attach(client, channel).await;
+                }
+                let missing = serde_json::to_string(&missing).unwrap_or_else(|_| "[]".into());
+                let all: Vec<_> = envelopes
+                    .iter()
+                    .map(|e| String::from_utf8_lossy(e))
+                    .collect();
+                format!(
+                    r#"{{"type":"replay","actions":[{}],"missing":{missing}}}"#,
+                    all.join(",")
+                )
+            }
+            Replay::TooOld => {
+                let mut snapshots = Vec::new();
+                for channel in &params.subscriptions {
+                    snapshots.extend(self.snapshot(client, channel).await);
+                }
+                json!({"type": "snapshot", "snapshots": snapshots}).to_string()
+            }
+        };
+        client.outbound().release(rpc::reply_raw(&id, &result));
+        Ok(None)
+    }
+
+    /// Tells a session that a replay subscribed somebody to it.
+    async fn attach(&self, client: &Arc<Client>, channel: &str) {
+        if let Some(session) = session_of_channel(channel) {
+            client.note_session(session);
+            // The session ended meanwhile; its channels are closed.
+            let _ = self
+                .to_session(
+                    channel,
+                    Input::Attached {
+                        client: Arc::clone(client),
+                    },
+                )
+                .await;
+        }
+    }
+
+    /// Subscribes to one of many channels; `None` when it does not exist.
+    async fn snapshot(&self, client: &Arc<Client>, channel: &str) -> Option<Snapshot> {
+        if channel == ROOT {
+            return self.root_snapshot(client, |_| None);
+        }
+        let session = session_of_channel(channel)?;
+        client.note_session(session);
+        let (reply, snapshot) = oneshot::channel();
+        let (client, channel) = (Arc::clone(client), channel.to_owned());
+        let input = Input::Snapshot {
+            client,
+            channel: channel.clone(),
+            view: View::default(),
+            reply,
+        };
+        self.to_session(&channel, input).await.ok()?;
+        snapshot.await.ok().flatten()
+    }
+
+    fn root_snapshot(
+        &self,
+        client: &Arc<Client>,
+        reply: impl FnOnce(&Snapshot) -> Option<bytes::Bytes>,
+    ) -> Option<Snapshot> {
+        let state = SnapshotState::Root(Box::new(self.root_state()));
+        let mut snapshot = Snapshot {
+            resource: ROOT.into(),
+            state,
+            from_seq: 0,
+        };
+        let sequencer = &self.shared.sequencer;
+        let subscribed = sequencer.subscribe(
+            ROOT,
+            client.id(),
+            client.outbound(),
+            Duration::ZERO,
+            |from_seq| {
+                snapshot.from_seq = i64::try_from(from_seq).unwrap_or(i64::MAX);
+                reply(&snapshot)
+            },
+        );
+        subscribed.then_some(snapshot)
+    }
+
+    async fn subscribe(
+        &self,
+        client: &Arc<Client>,
+        id: Value,
+        params: SubscribeParams,
+    ) -> Result<Option<String>, RpcError> {
+        if params.channel == ROOT {
+            self.root_snapshot(client, |snapshot| {
+                Some(rpc::reply(&id, &json!({ "snapshot": snapshot })))
+            });
+            return Ok(None);
+        }
+        let view = params
+            .view
+            .and_then(|v| v.turns)
+            .map(|n| usize::try_from(n).unwrap_or(0));
+        let latency = params.delivery.and_then(|d| d.max_latency_ms).unwrap_or(0);
+        let latency = Duration::from_millis(u64::try_from(latency).unwrap_or(0)).min(MAX_LATENCY);
+        if let Some(session) = session_of_channel(&params.channel) {
+            client.note_session(session);
+        }
+        let input = Input::Subscribe {
+            client: Arc::clone(client),
+            request_id: id,
+            channel: params.channel.clone(),
+            view: View { turns: view },
+            latency,
+        };
+        self.to_session(&params.channel, input).await?;
+        Ok(None)
+    }
+
+    /// Newest first. The cursor is the place in the list by time, so that a page holds under change.
+    fn list_sessions(&self, params: &ListSessionsParams) -> Result<Option<String>, RpcError> {
+        let mut items: Vec<SessionSummary> = self.sessions().iter().map(|s| s.summary()).collect();
+        let key = |s: &SessionSummary| format!("{} {}", s.modified_at, s.resource);
+        items.sort_by_key(|s| std::cmp::Reverse(key(s)));
+        if let Some(cursor) = &params.cursor {
+            if !cursor.contains(" ahp-session:/") {
+                return Err(RpcError::invalid_params(
+                    "this cursor is not one of this list",
+                ));
+            }
+            items.retain(|s| key(s) < *cursor);
+        }
+        let limit = params
+            .limit
+            .and_then(|l| usize::try_from(l).ok())
+            .filter(|l| *l > 0)
+            .unwrap_or(200)
+            .min(200);
+        let next_cursor = (items.len() > limit)
+            .then(|| items.get(limit - 1).map(key))
+            .flatten();
+        items.truncate(limit);
+        done(&ListSessionsResult { next_cursor, items })
+    }
+
+    fn create_session(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        params: CreateSessionParams,
+    ) -> Result<Option<String>, RpcError> {
+        let id = params
+            .channel
+            .strip_prefix("ahp-session:/")
+            .unwrap_or_default();
+        let well_formed =
+            uuid::Uuid::try_parse(id).is_ok_and(|parsed| parsed.hyphenated().to_string() == id);
+        if !well_formed {
+            return Err(RpcError::invalid_params(
+                "a session's URI is `ahp-session:/` and a UUID in lower case",
+            ));
+        }
+        let provider = params
+            .provider
+            .unwrap_or_else(|| self.shared.default_agent());
+        if self.shared.agent_command(&provider).is_none() {
+            let message = format!(
+                "there is no agent `{provider}`; agents are named in {}",
+                self.shared.paths.settings_file().display()
+            );
+            return Err(RpcError::new(ahp_error_codes::PROVIDER_NOT_FOUND, message));
+        }
+        let folder = folder(params.working_directories.as_deref().unwrap_or_default())?;
+        let launch = launch(params.config.unwrap_or_default())?;
+        let environment = client.environment();
+        let new = NewSession {
+            id: id.to_owned(),
+            provider,
+            folder,
+            launch,
+            environment,
+        };
+        match self.create(new) {
+            true => done(&json!(null)),
+            false => {
+                let message = format!("there is a session {} already", params.channel);
+                Err(RpcError::new(
+                    ahp_error_codes::SESSION_ALREADY_EXISTS,
+                    message,
+                ))
+            }
+        }
+    }
+
+    async fn dispatch_action(
+        &self,
+        client: &Arc<Client>,
+        params: DispatchActionParams,
+    ) -> Result<(), RpcError> {
+        let DispatchActionParams {
+            channel,
+            client_seq,
+            action,
+        } = params;
+        let origin = ActionOrigin {
+            client_id: client.identity().client_id,
+            client_seq,
+        };
+        let known = session_of_channel(&channel)
+            .and_then(|id| self.session(id))
+            .is_some();
+        if !known || channel.starts_with("ahp-terminal:") {
+            let reason = match known {
+                true => "the output of a command takes no input".to_owned(),
+                false => format!(
+                    "there is no session behind {}",
+                    channel.chars().take(100).collect::<String>()
+                ),
+            };
+            self.reject(client, &channel, &action, &origin, &reason);
+            return Ok(());
+        }
+        let input = Input::Dispatch {
+            client: Arc::clone(client),
+            channel: channel.clone(),
+            origin,
+            action: Box::new(action),
+        };
+        self.to_session(&channel, input).await
+    }
+
+    fn reject(
+        &self,
+        client: &Client,
+        channel: &str,
+        action: &StateAction,
+        origin: &ActionOrigin,
+        reason: &str,
+    ) {
+        self.shared.sequencer.send_to(
+            client.outbound(),
+            channel,
+            action,
+            Some(origin),
+            Some(reason),
+        );
+    }
+
+    /// Only what sessions reference; never the file system at large.
+    async fn resource_read(&self, params: ResourceReadParams) -> Result<Option<String>, RpcError> {
+        let not_found = || RpcError::not_found(format!("there is no content {}", params.uri));
+        let reference: ContentUri = params.uri.parse().map_err(|_| {
+            RpcError::denied("only content that a session references can be read (copilot-content: and copilot-output:)")
+        })?;
+        let session = match &reference {
+            ContentUri::Content { session, .. } | ContentUri::Output { session, .. } => session,
+        };
+        self.session(session).ok_or_else(not_found)?;
+        let shared = Arc::clone(&self.shared);
+        let read =
+            tokio::task::spawn_blocking(move || read_reference(&shared.contents, &reference)).await;
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(not_found());
+            }
+            Ok(Err(error)) if is_callers_fault(&error) => {
+                let hint =
+                    format!("read it in ranges of at most {MAX_READ_BYTES} bytes (?from=…&to=…)");
+                return Err(RpcError::invalid_params(format!("{error}; {hint}")));
+            }
+            Ok(Err(error)) => {
+                return Err(RpcError::internal(format!(
+                    "the content could not be read: {error}"
+                )));
+            }
+            Err(_) => return Err(RpcError::internal("the content could not be read")),
+        };
+        let wants_base64 = params.encoding == Some(ContentEncoding::Base64);
+        let (data, encoding) = match String::from_utf8(bytes) {
+            Ok(text) if !wants_base64 => (text, ContentEncoding::Utf8),
+            Ok(text) => (
+                base64::engine::general_purpose::STANDARD.encode(text),
+                ContentEncoding::Base64,
+            ),
+            Err(e) => (
+                base64::engine::general_purpose::STANDARD.encode(e.as_bytes()),
+                ContentEncoding::Base64,
+            ),
+        };
+        done(&ResourceReadResult {
+            data,
+            encoding,
+            content_type: Some("text/plain".into()),
+        })
+    }
+}
+
+fn read_reference(contents: &ContentStore, reference: &ContentUri) -> std::io::Result<Vec<u8>> {
+    match reference {
+        ContentUri::Content { session, sha256 } => contents.read(session, sha256, None),
+        ContentUri::Output {
+            session,
+            tool_call_id,
+            range,
+        } => contents.read_output(session, tool_call_id, range.clone()),
+    }
+}
+
+fn is_callers_fault(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::FileTooLarge | ErrorKind::InvalidInput
+    )
+}
+
+fn done(result: &impl serde::Serialize) -> Result<Option<String>, RpcError> {
+    let encoded = serde_json::to_string(result);
+    encoded
+        .map(Some)
+        .map_err(|e| RpcError::internal(format!("the reply could not be encoded: {e}")))
+}
+
+fn check_channels(channels: &[String]) -> Result<(), RpcError> {
+    match channels.len() <= MAX_CHANNELS {
+        true => Ok(()),
+        false => Err(RpcError::invalid_params(format!(
+            "at most {MAX_CHANNELS} channels at a time"
+        ))),
+    }
+}
+
+fn client_name(meta: Option<&ahp_types::common::JsonObject>) -> Option<String> {
+    meta?
+        .get("copilot.clientTitle")?
+        .as_str()
+        .map(str::to_owned)
+}
+
+/// Binds the identity of a connection. The id only correlates retries; trust is the connection's.
+fn introduce(client: &Client, client_id: &str, name: Option<String>) -> Result<(), RpcError> {
+    if client_id.is_empty() || client_id.len() > 128 {
+        return Err(RpcError::invalid_params("a clientId has 1 to 128 bytes"));
+    }
+    let clean = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(60)
+            .collect::<String>()
+    };
+    let name = name
+        .map(|n| clean(&n))
+        .filter(|n| !n.trim().is_empty() && n != "policy");
+    let identity = Identity {
+        client_id: client_id.to_owned(),
+        name: name.unwrap_or_else(|| "a client".into()),
+        trust: client.trust(),
+    };
+    match client.introduce(identity) {
+        true => Ok(()),
+        false => Err(RpcError::invalid_request(
+            "this connection is initialized already",
+        )),
+    }
+}
+
+/// The one folder a session works in.
+fn folder(directories: &[String]) -> Result<PathBuf, RpcError> {
+    let [uri] = directories else {
+        return Err(RpcError::invalid_params(
+            "a session works in exactly one folder",
+        ));
+    };
+    let path = crate::uri::to_path(uri)
+        .filter(|p| p.is_absolute())
+        .ok_or_else(|| {
+            RpcError::invalid_params(format!("{uri} is not the `file:` URI of an absolute path"))
+        })?;
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(path),
+        Ok(_) => Err(RpcError::invalid_params(format!(
+            "{} is not a folder",
+            path.display()
+        ))),
+        Err(error) => Err(RpcError::invalid_params(format!(
+            "the folder {} cannot be used: {error}",
+            path.display()
+        ))),
+    }
+}
+
+fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
+    let mut launch = Launch::default();
+    for (key, value) in config {
+        match key.as_str() {
+            "allowTools" => launch.allow = rules(&key, value)?,
+            "denyTools" => launch.deny = rules(&key, value)?,
+            "allowAllTools" => launch.allow_all = flag(&key, &value)?,
+            "unattended" => launch.unattended = flag(&key, &value)?,
+            other => {
+                return Err(RpcError::invalid_params(format!(
+                    "a session has no setting `{other}`"
+                )));
+            }
+        }
+    }
+    Ok(launch)
+}
+
+fn rules(key: &str, value: Value) -> Result<Vec<Rule>, RpcError> {
+    let texts: Vec<String> = serde_json::from_value(value)
+        .map_err(|_| RpcError::invalid_params(format!("`{key}` is a list of rules")))?;
+    let parse = |text: &String| {
+        text.parse::<Rule>()
+            .map_err(|e| RpcError::invalid_params(format!("`{key}`: {e}")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn flag(key: &str, value: &Value) -> Result<bool, RpcError> {
+    value
+        .as_bool()
+        .ok_or_else(|| RpcError::invalid_params(format!("`{key}` is true or false")))
+}

@@ -1,0 +1,446 @@
+//! The one place that numbers actions and hands them to subscribers.
+//!
+//! `serverSeq` is host-wide. Taking a number, keeping the action for replay and queueing it to
+//! every subscriber of its channel is one short critical section without I/O, so that every
+//! connection sees numbers rising and a snapshot and its subscription are one step.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ahp_types::actions::{ActionOrigin, StateAction};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::outbound::{Delta, DeltaTarget, Outbound};
+use super::rpc;
+
+/// Bytes of past actions kept for replay after a reconnect.
+const REPLAY_BYTES: usize = 4 * 1024 * 1024;
+
+struct Past {
+    server_seq: u64,
+    channel: Arc<str>,
+    notification: Bytes,
+}
+
+struct Subscription {
+    client: u64,
+    outbound: Arc<Outbound>,
+    latency: Duration,
+}
+
+#[derive(Default)]
+struct Channel {
+    subscriptions: Vec<Subscription>,
+}
+
+struct Inner {
+    last_seq: u64,
+    past: VecDeque<Past>,
+    past_bytes: usize,
+    channels: HashMap<Arc<str>, Channel>,
+}
+
+/// Numbers, replay buffer and subscriptions of the host.
+pub struct Sequencer {
+    inner: Mutex<Inner>,
+}
+
+/// What a reconnecting client gets.
+pub enum Replay {
+    /// The envelopes after the number it last saw, as JSON, and the channels that are gone.
+    Actions {
+        /// Envelope JSON, oldest first.
+        envelopes: Vec<Bytes>,
+        /// Channels that cannot be resumed.
+        missing: Vec<String>,
+    },
+    /// The gap is larger than what is kept: send snapshots.
+    TooOld,
+}
+
+impl Default for Sequencer {
+    fn default() -> Self {
+        let inner = Inner {
+            last_seq: 0,
+            past: VecDeque::new(),
+            past_bytes: 0,
+            channels: HashMap::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
+    }
+}
+
+impl Sequencer {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The highest number given out so far.
+    pub fn last_seq(&self) -> u64 {
+        self.lock().last_seq
+    }
+
+    /// Makes `channel` known, so that it can be subscribed to.
+    pub fn open(&self, channel: &str) {
+        self.lock().channels.entry(channel.into()).or_default();
+    }
+
+    /// Forgets `channel`; its subscribers get nothing more from it.
+    pub fn close(&self, channel: &str) {
+        self.lock().channels.remove(channel);
+    }
+
+    /// Whether `channel` is known.
+    pub fn is_open(&self, channel: &str) -> bool {
+        self.lock().channels.contains_key(channel)
+    }
+
+    /// Numbers `action`, keeps it for replay and queues it to every subscriber of `channel`.
+    pub fn publish(
+        &self,
+        channel: &str,
+        action: &StateAction,
+        origin: Option<&ActionOrigin>,
+    ) -> u64 {
+        let action_json = encode(action);
+        let origin_json = origin.and_then(|o| serde_json::to_string(o).ok());
+        let delta = delta_of(channel, action);
+        let channel_json = Value::from(channel).to_string();
+
+        let mut inner = self.lock();
+        inner.last_seq += 1;
+        let server_seq = inner.last_seq;
+        let notification = envelope(
+            &channel_json,
+            &action_json,
+            server_seq,
+            origin_json.as_deref(),
+            None,
+        );
+        let Some((name, entry)) = inner.channels.get_key_value(channel) else {
+            return server_seq;
+        };
+        let name = Arc::clone(name);
+        for subscription in &entry.subscriptions {
+            match &delta {
+                Some(delta) => subscription.outbound.push_delta(
+                    notification.clone(),
+                    delta.clone(),
+                    server_seq,
+                    subscription.latency,
+                ),
+                None => subscription.outbound.push(notification.clone()),
+            }
+        }
+        inner.past_bytes += notification.len();
+        inner.past.push_back(Past {
+            server_seq,
+            channel: name,
+            notification,
+        });
+        while inner.past_bytes > REPLAY_BYTES {
+            let Some(oldest) = inner.past.pop_front() else {
+                break;
+            };
+            inner.past_bytes -= oldest.notification.len();
+        }
+        server_seq
+    }
+
+    /// Sends an action to one client only: a rejection, or a page of older turns.
+    pub fn send_to(
+        &self,
+        outbound: &Outbound,
+        channel: &str,
+        action: &StateAction,
+        origin: Option<&ActionOrigin>,
+        rejection: Option<&str>,
+    ) {
+        let action_json = encode(action);
+        let origin_json = origin.and_then(|o| serde_json::to_string(o).ok());
+        let channel_json = Value::from(channel).to_string();
+        let mut inner = self.lock();
+        inner.last_seq += 1;
+        let bytes = envelope(
+            &channel_json,
+            &action_json,
+            inner.last_seq,
+            origin_json.as_deref(),
+            rejection,
+        );
+        outbound.push(bytes);
+    }
+
+    /// Subscribes a client, and queues the reply that `reply` makes from the number up to which
+    /// the caller's snapshot holds. The caller must be the only publisher to `channel`.
+    pub fn subscribe(
+        &self,
+        channel: &str,
+        client: u64,
+        outbound: &Arc<Outbound>,
+        latency: Duration,
+        reply: impl FnOnce(u64) -> Option<Bytes>,
+    ) -> bool {
+        let mut inner = self.lock();
+        let from_seq = inner.last_seq;
+        let Some(entry) = inner.channels.get_mut(channel) else {
+            return false;
+        };
+        entry.subscriptions.retain(|s| s.client != client);
+        entry.subscriptions.push(Subscription {
+            client,
+            outbound: Arc::clone(outbound),
+            latency,
+        });
+        if let Some(bytes) = reply(from_seq) {
+            outbound.push(bytes);
+        }
+        true
+    }
+
+    /// Ends one subscription.
+    pub fn unsubscribe(&self, channel: &str, client: u64) {
+        if let Some(entry) = self.lock().channels.get_mut(channel) {
+            entry.subscriptions.retain(|s| s.client != client);
+        }
+    }
+
+    /// Ends all subscriptions of a client that went away.
+    pub fn forget_client(&self, client: u64) {
+        for entry in self.lock().channels.values_mut() {
+            entry.subscriptions.retain(|s| s.client != client);
+        }
+    }
+
+    /// Subscribes a reconnecting client to those of `channels` that still exist and gives what it
+    /// missed, in one step. With [`Replay::TooOld`] nothing was subscribed.
+    pub fn replay(
+        &self,
+        last_seen: u64,
+        channels: &[String],
+        client: u64,
+        outbound: &Arc<Outbound>,
+    ) -> Replay {
+        let mut inner = self.lock();
+        let oldest_kept = inner
+            .past
+            .front()
+            .map_or(inner.last_seq + 1, |p| p.server_seq);
+        // A number from the future was issued by an earlier life of the daemon.
+        if last_seen > inner.last_seq || last_seen + 1 < oldest_kept {
+            return Replay::TooOld;
+        }
+        let mut missing = Vec::new();
+        for channel in channels {
+            match inner.channels.get_mut(channel.as_str()) {
+                Some(entry) => {
+                    entry.subscriptions.retain(|s| s.client != client);
+                    let outbound = Arc::clone(outbound);
+                    entry.subscriptions.push(Subscription {
+                        client,
+                        outbound,
+                        latency: Duration::ZERO,
+                    });
+                }
+                None => missing.push(channel.clone()),
+            }
+        }
+        let first = inner.past.partition_point(|p| p.server_seq <= last_seen);
+        let wanted = |p: &&Past| {
+            channels.iter().any(|c| **c == *p.channel) && !missing.iter().any(|m| **m == *p.channel)
+        };
+        let envelopes = inner
+            .past
+            .range(first..)
+            .filter(wanted)
+            .map(|p| rpc::envelope_of(&p.notification))
+            .collect();
+        Replay::Actions { envelopes, missing }
+    }
+
+    /// Queues a notification that is not an action to every subscriber of `channel`.
+    pub fn notify(&self, channel: &str, notification: &Bytes) {
+        if let Some(entry) = self.lock().channels.get(channel) {
+            for subscription in &entry.subscriptions {
+                subscription.outbound.push(notification.clone());
+            }
+        }
+    }
+}
+
+fn encode(action: &StateAction) -> String {
+    serde_json::to_string(action).unwrap_or_else(|error| {
+        tracing::error!(%error, "an action could not be encoded");
+        "null".into()
+    })
+}
+
+fn envelope(
+    channel: &str,
+    action: &str,
+    seq: u64,
+    origin: Option<&str>,
+    rejection: Option<&str>,
+) -> Bytes {
+    let mut json = format!(r#"{{"channel":{channel},"action":{action},"serverSeq":{seq}"#);
+    if let Some(origin) = origin {
+        json.push_str(r#","origin":"#);
+        json.push_str(origin);
+    }
+    if let Some(rejection) = rejection {
+        json.push_str(r#","rejectionReason":"#);
+        json.push_str(&Value::from(rejection).to_string());
+    }
+    json.push('}');
+    rpc::action(&json)
+}
+
+fn delta_of(channel: &str, action: &StateAction) -> Option<Delta> {
+    let channel = channel.to_owned();
+    let (target, content) = match action {
+        StateAction::ChatDelta(a) if a.meta.is_none() => (
+            DeltaTarget::Text {
+                channel,
+                turn_id: a.turn_id.clone(),
+                part_id: a.part_id.clone(),
+            },
+            &a.content,
+        ),
+        StateAction::ChatReasoning(a) if a.meta.is_none() => (
+            DeltaTarget::Reasoning {
+                channel,
+                turn_id: a.turn_id.clone(),
+                part_id: a.part_id.clone(),
+            },
+            &a.content,
+        ),
+        StateAction::TerminalData(a) => (DeltaTarget::Terminal { channel }, &a.data),
+        _ => return None,
+    };
+    Some(Delta {
+        target,
+        content: content.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::outbound::Next;
+    use ahp_types::actions::{ActionEnvelope, SessionTitleChangedAction};
+
+    fn title(text: &str) -> StateAction {
+        StateAction::SessionTitleChanged(SessionTitleChangedAction { title: text.into() })
+    }
+
+    fn envelopes(all: &[Bytes]) -> Vec<(u64, String)> {
+        all.iter()
+            .map(|b| {
+                let e: ActionEnvelope = serde_json::from_slice(b).unwrap();
+                (e.server_seq, e.channel)
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_and_its_subscription_are_one_step() {
+        let sequencer = Sequencer::default();
+        let outbound = Arc::new(Outbound::default());
+        sequencer.open("a");
+        sequencer.publish("a", &title("before"), None);
+        assert!(
+            sequencer.subscribe("a", 1, &outbound, Duration::ZERO, |seq| {
+                assert_eq!(seq, 1);
+                Some(Bytes::from_static(b"reply"))
+            })
+        );
+        sequencer.publish("a", &title("after"), None);
+        let Next::Send(all) = outbound.next().await else {
+            panic!("closed")
+        };
+        assert_eq!(all.len(), 2);
+        assert_eq!(&all[0][..], b"reply");
+        assert!(String::from_utf8_lossy(&all[1]).contains("after"));
+    }
+
+    #[test]
+    fn replay_gives_what_was_missed_on_the_channels_that_still_exist() {
+        let sequencer = Sequencer::default();
+        let outbound = Arc::new(Outbound::default());
+        for channel in ["a", "b", "gone"] {
+            sequencer.open(channel);
+        }
+        sequencer.publish("a", &title("1"), None);
+        sequencer.publish("b", &title("2"), None);
+        sequencer.publish("gone", &title("3"), None);
+        sequencer.publish("a", &title("4"), None);
+        sequencer.close("gone");
+        let channels = ["a".to_owned(), "gone".to_owned()];
+        let Replay::Actions {
+            envelopes: all,
+            missing,
+        } = sequencer.replay(1, &channels, 1, &outbound)
+        else {
+            panic!("too old")
+        };
+        assert_eq!(envelopes(&all), [(4, "a".to_owned())]);
+        assert_eq!(missing, ["gone"]);
+    }
+
+    #[test]
+    fn a_number_from_the_future_or_from_too_long_ago_needs_snapshots() {
+        let sequencer = Sequencer::default();
+        let outbound = Arc::new(Outbound::default());
+        sequencer.open("a");
+        assert!(matches!(
+            sequencer.replay(5, &[], 1, &outbound),
+            Replay::TooOld
+        ));
+        let large = "x".repeat(REPLAY_BYTES / 4);
+        for _ in 0..10 {
+            sequencer.publish("a", &title(&large), None);
+        }
+        assert!(matches!(
+            sequencer.replay(1, &["a".into()], 1, &outbound),
+            Replay::TooOld
+        ));
+        assert!(matches!(
+            sequencer.replay(9, &["a".into()], 1, &outbound),
+            Replay::Actions { .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn numbers_rise_for_a_client_of_many_channels() {
+        let sequencer = Arc::new(Sequencer::default());
+        let outbound = Arc::new(Outbound::default());
+        let publishers: Vec<_> = (0..4)
+            .map(|n| {
+                let channel = format!("c{n}");
+                sequencer.open(&channel);
+                sequencer.subscribe(&channel, 1, &outbound, Duration::ZERO, |_| None);
+                let sequencer = Arc::clone(&sequencer);
+                std::thread::spawn(move || {
+                    for i in 0..200 {
+                        sequencer.publish(&channel, &title(&i.to_string()), None);
+                    }
+                })
+            })
+            .collect();
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+        let Next::Send(all) = outbound.next().await else {
+            panic!("closed")
+        };
+        let seqs: Vec<u64> = envelopes(&all.iter().map(rpc::envelope_of).collect::<Vec<_>>())
+            .into_iter()
+            .map(|e| e.0)
+            .collect();
+        assert_eq!(seqs, (1..=800).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,157 @@
+//! What the host and every session share: numbers, settings, content, trusted folders.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ahp_types::state::AgentInfo;
+use ipc_proto::paths::Paths;
+use tokio::sync::watch;
+
+use super::sequencer::Sequencer;
+use super::{ROOT, rpc};
+use crate::agent::process::KnownChildren;
+use crate::agent::{AgentCommand, BUILT_IN};
+use crate::config::{Loaded, Settings, TrustedFolders};
+use crate::content::ContentStore;
+use crate::permissions::Guard;
+
+/// Shared by the host and its sessions.
+pub struct Shared {
+    /// Where everything is.
+    pub paths: Paths,
+    /// Numbers, replay and subscriptions.
+    pub sequencer: Sequencer,
+    /// Large content by reference.
+    pub contents: ContentStore,
+    /// The daemon's own children.
+    pub known_children: Arc<KnownChildren>,
+    /// What is always asked.
+    pub guard: Guard,
+    trusted: TrustedFolders,
+    settings: watch::Receiver<Arc<Loaded>>,
+    built_in_agent: PathBuf,
+}
+
+impl Shared {
+    /// `built_in_agent` is the program of the built-in agent.
+    pub fn new(
+        paths: Paths,
+        settings: watch::Receiver<Arc<Loaded>>,
+        trusted: TrustedFolders,
+        built_in_agent: PathBuf,
+    ) -> Self {
+        let own = vec![
+            paths.config_dir.clone(),
+            paths.data_dir.clone(),
+            paths.runtime_dir.clone(),
+        ];
+        Self {
+            sequencer: Sequencer::default(),
+            contents: ContentStore::new(paths.content_dir()),
+            known_children: Arc::default(),
+            guard: Guard::new(own),
+            trusted,
+            settings,
+            built_in_agent,
+            paths,
+        }
+    }
+
+    /// The settings as they are now, with what is wrong with the file.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.settings.borrow())
+    }
+
+    /// The settings as they are now.
+    pub fn settings(&self) -> Settings {
+        self.settings.borrow().settings.clone()
+    }
+
+    /// Whether agents may work in `folder` without asking.
+    pub fn is_trusted(&self, folder: &Path) -> bool {
+        self.trusted.is_trusted(folder)
+    }
+
+    /// Trusts `folder` for good. The error is a sentence.
+    pub fn trust(&self, folder: &Path) -> Result<(), String> {
+        match self.trusted.trust(folder) {
+            Ok(None) => Ok(()),
+            Ok(Some(problem)) => {
+                tracing::warn!(%problem, "the trusted folders were read anew");
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// How to start the agent of this name; `None` when there is none.
+    pub fn agent_command(&self, name: &str) -> Option<AgentCommand> {
+        let settings = self.settings.borrow();
+        if let Some(agent) = settings.settings.agents.get(name) {
+            return Some(AgentCommand {
+                name: name.to_owned(),
+                title: agent.title.clone().unwrap_or_else(|| name.to_owned()),
+                program: PathBuf::from(&agent.command),
+                args: agent.args.clone(),
+                env: agent
+                    .env
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+            });
+        }
+        (name == BUILT_IN).then(|| AgentCommand {
+            name: BUILT_IN.into(),
+            title: "Copilot".into(),
+            program: self.built_in_agent.clone(),
+            args: Vec::new(),
+            env: Vec::new(),
+        })
+    }
+
+    /// The agent of sessions that name none.
+    pub fn default_agent(&self) -> String {
+        self.settings
+            .borrow()
+            .settings
+            .agent
+            .clone()
+            .unwrap_or_else(|| BUILT_IN.to_owned())
+    }
+
+    /// The agents as AHP lists them.
+    pub fn agents(&self) -> Vec<AgentInfo> {
+        let mut names = vec![BUILT_IN.to_owned()];
+        names.extend(
+            self.settings
+                .borrow()
+                .settings
+                .agents
+                .keys()
+                .filter(|n| *n != BUILT_IN)
+                .cloned(),
+        );
+        let info = |name: String| {
+            let command = self.agent_command(&name)?;
+            Some(AgentInfo {
+                display_name: command.title,
+                description: match name == BUILT_IN {
+                    true => "The built-in coding agent".into(),
+                    false => "An agent from the settings".into(),
+                },
+                provider: name,
+                models: Vec::new(),
+                protected_resources: None,
+                customizations: None,
+                capabilities: None,
+            })
+        };
+        names.into_iter().filter_map(info).collect()
+    }
+
+    /// Tells the subscribers of the root channel.
+    pub fn notify_root(&self, method: &str, params: &impl serde::Serialize) {
+        self.sequencer
+            .notify(ROOT, &rpc::notification(method, params));
+    }
+}

@@ -1,0 +1,126 @@
+//! Control requests of the command line: everything that is about the daemon, not about a session's
+//! content.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ipc_proto::control::{ControlError, ControlReply, ControlRequest, DaemonStatus, ErrorCode};
+use tokio_util::sync::CancellationToken;
+
+use crate::host::identity::{AGENT_MAY_ONLY_READ, Trust};
+use crate::host::{Client, Host};
+
+/// The daemon as control requests see it.
+pub struct Daemon {
+    /// Sessions and clients.
+    pub host: Arc<Host>,
+    /// Cancelled when the daemon is to stop.
+    pub stop: CancellationToken,
+    /// Whether a service manager started it.
+    pub service_managed: bool,
+    /// When it started.
+    pub started_at: SystemTime,
+}
+
+impl Daemon {
+    /// Answers one request.
+    pub async fn control(&self, client: &Client, request: ControlRequest) -> ControlReply {
+        if client.trust() == Trust::Agent && !matches!(request, ControlRequest::Status) {
+            return error(ErrorCode::Denied, AGENT_MAY_ONLY_READ, None);
+        }
+        match request {
+            ControlRequest::Status => ControlReply::Status(self.status()),
+            ControlRequest::Stop { force } => self.stop(force),
+            ControlRequest::ProvideEnvironment(environment) => {
+                client.set_environment(environment.into());
+                ControlReply::Done
+            }
+            ControlRequest::CloseSession { session } => {
+                match self.host.close_session(&session).await {
+                    true => ControlReply::Done,
+                    false => error(
+                        ErrorCode::NotFound,
+                        &format!("there is no session {session}"),
+                        None,
+                    ),
+                }
+            }
+        }
+    }
+
+    fn stop(&self, force: bool) -> ControlReply {
+        let working = self.working();
+        if working > 0 && !force {
+            let message = format!("{working} session(s) are working and would be cut off");
+            return error(
+                ErrorCode::Invalid,
+                &message,
+                Some("wait for them, cancel them, or use --force"),
+            );
+        }
+        tracing::info!("asked to stop");
+        self.stop.cancel();
+        ControlReply::Done
+    }
+
+    fn working(&self) -> u32 {
+        let working = |word: &str| !matches!(word, "idle" | "error" | "stored");
+        let sessions = self.host.sessions();
+        let count = sessions.iter().filter(|s| {
+            let summary = s.summary();
+            let word = summary
+                .meta
+                .as_ref()
+                .and_then(|m| m.get("copilot.state"))
+                .and_then(|v| v.as_str());
+            word.is_some_and(working)
+        });
+        u32::try_from(count.count()).unwrap_or(u32::MAX)
+    }
+
+    fn status(&self) -> DaemonStatus {
+        let shared = &self.host.shared;
+        let paths = &shared.paths;
+        let since = self
+            .started_at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at_unix_ms: u64::try_from(since.as_millis()).unwrap_or(0),
+            sessions: count(self.host.sessions().len()),
+            sessions_working: self.working(),
+            clients: count(self.host.clients()),
+            socket: paths.socket().display().to_string(),
+            log_dir: paths.log_dir().display().to_string(),
+            settings_file: paths.settings_file().display().to_string(),
+            settings_problems: shared
+                .loaded()
+                .problems
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            service_managed: self.service_managed,
+        }
+    }
+}
+
+/// The answer to what a newer command line asks.
+pub(super) fn unknown_request() -> ControlReply {
+    let hint = "restart the daemon, so that it is as new as the command line";
+    error(
+        ErrorCode::Unsupported,
+        "this daemon does not know the request",
+        Some(hint),
+    )
+}
+
+fn error(code: ErrorCode, message: &str, hint: Option<&str>) -> ControlReply {
+    ControlReply::Error(ControlError {
+        code,
+        message: message.into(),
+        hint: hint.map(str::to_owned),
+    })
+}

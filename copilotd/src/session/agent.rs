@@ -1,0 +1,524 @@
+//! A session's connection to its agent: handshake, prompt, and what the agent sends.
+
+use std::sync::Arc;
+
+use agent_client_protocol_schema::ProtocolVersion;
+use agent_client_protocol_schema::v1::{
+    AgentCapabilities, CancelNotification, ClientCapabilities, ContentBlock,
+    ElicitationCapabilities, ElicitationFormCapabilities, Implementation, InitializeRequest,
+    InitializeResponse, LoadSessionRequest, NewSessionRequest, NewSessionResponse, PromptRequest,
+    ResumeSessionRequest, SessionNotification, TextContent,
+};
+use ahp_types::common::JsonObject;
+use ahp_types::state::UsageInfo;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Input;
+use super::actor::Actor;
+use super::turn::{End, Phase};
+use crate::agent::environment::SessionEnvironment;
+use crate::agent::process::{self, AgentEvent, AgentProcess, Ended};
+use crate::agent::rpc::{self, Incoming, OpenRequests, RpcFailure};
+
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// Why a request was sent to the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    Initialize,
+    NewSession,
+    RestoreSession,
+    Prompt { turn_id: String },
+    Steer { message_id: String },
+}
+
+/// What the agent can do beyond the minimum.
+#[derive(Debug, Clone, Copy, Default)]
+struct Abilities {
+    load: bool,
+    resume: bool,
+    steer: bool,
+}
+
+/// A running agent and the conversation with it.
+pub(super) struct AgentConnection {
+    /// Name in settings.
+    pub(super) name: String,
+    process: AgentProcess,
+    events: mpsc::Receiver<AgentEvent>,
+    open: OpenRequests<Purpose>,
+    abilities: Abilities,
+    /// Whether a prompt can be sent.
+    ready: bool,
+}
+
+impl AgentConnection {
+    /// Process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The next thing the agent does; never, when there is none. Cancel-safe.
+    pub(super) async fn next(agent: &mut Option<Self>) -> AgentEvent {
+        let Some(connection) = agent else {
+            return std::future::pending().await;
+        };
+        let ended = || Ended {
+            how: "its supervisor is gone".into(),
+            last_words: String::new(),
+        };
+        connection
+            .events
+            .recv()
+            .await
+            .unwrap_or_else(|| AgentEvent::Ended(ended()))
+    }
+
+    fn request(&mut self, purpose: Purpose, method: &str, params: &impl serde::Serialize) -> bool {
+        let id = self.open.open(purpose);
+        self.process.send(rpc::request(id, method, params)).is_ok()
+    }
+}
+
+impl Actor {
+    /// Gets the turn's prompt to the agent, starting one where none runs.
+    pub(super) fn go_on_starting(&mut self) {
+        if self
+            .turn
+            .as_ref()
+            .is_none_or(|t| t.phase != Phase::Starting)
+        {
+            return;
+        }
+        match &self.agent {
+            Some(agent) if agent.ready => self.send_prompt(),
+            Some(_) => {}
+            None => self.start_agent(),
+        }
+    }
+
+    fn start_agent(&mut self) {
+        let Some(environment) = self.environment.clone() else {
+            self.ask_for_environment();
+            return;
+        };
+        let name = self.model.session.provider.clone();
+        let Some(command) = self.model.shared.agent_command(&name) else {
+            let message = format!("There is no agent `{name}` in the settings any more.");
+            self.end_turn(End::error("agent-start-failed", message));
+            return;
+        };
+        let shared = Arc::clone(&self.model.shared);
+        let state_dir = shared.paths.agent_state_dir();
+        let own_vars = [
+            ("COPILOT_SESSION_ID", std::ffi::OsStr::new(&self.model.id)),
+            ("COPILOT_AGENT_STATE_DIR", state_dir.as_os_str()),
+        ];
+        let known = Arc::clone(&shared.known_children);
+        match process::spawn(&command, &self.folder, &environment, &own_vars, known) {
+            Ok((process, events)) => {
+                tracing::info!(session = %self.model.id, agent = %name, pid = process.pid(), "agent started");
+                let open = OpenRequests::default();
+                let abilities = Abilities::default();
+                let mut agent = AgentConnection {
+                    name,
+                    process,
+                    events,
+                    open,
+                    abilities,
+                    ready: false,
+                };
+                agent.request(Purpose::Initialize, "initialize", &initialize());
+                self.agent = Some(agent);
+            }
+            Err(error) => {
+                let program = command.program.display();
+                let folder = self.folder.display();
+                let hint = match self.folder.is_dir() {
+                    false => format!("the folder {folder} does not exist any more"),
+                    true => format!(
+                        "{error}; check that it is installed and on the PATH of this session"
+                    ),
+                };
+                let message = format!("The agent `{program}` could not be started: {hint}.");
+                self.end_turn(End::error("agent-start-failed", message));
+            }
+        }
+    }
+
+    /// No terminal gave an environment: the login shell's is asked for beside the loop.
+    fn ask_for_environment(&mut self) {
+        let inputs = self.own_inputs.clone();
+        let known = Arc::clone(&self.model.shared.known_children);
+        tokio::spawn(async move {
+            let mut helper = None;
+            let environment = SessionEnvironment::of_login_shell(|pid| {
+                known.insert(pid);
+                helper = Some(pid);
+            })
+            .await;
+            if let Some(pid) = helper {
+                known.remove(pid);
+            }
+            if let Some(inputs) = inputs.upgrade() {
+                // The session may have ended meanwhile.
+                let _ = inputs
+                    .send(Input::LoginEnvironment(Arc::new(environment)))
+                    .await;
+            }
+        });
+    }
+
+    /// Something happened on the agent's side.
+    pub(super) fn agent_event(&mut self, event: AgentEvent) {
+        match event {
+            AgentEvent::Message(Incoming::Notification { method, params }) => {
+                self.notified(&method, &params)
+            }
+            AgentEvent::Message(Incoming::Request { id, method, params }) => {
+                self.asked(id, &method, params.get())
+            }
+            AgentEvent::Message(Incoming::Response { id, result }) => {
+                self.answered_by_agent(id, result)
+            }
+            AgentEvent::Ended(ended) => self.agent_ended(&ended),
+        }
+    }
+
+    fn notified(&mut self, method: &str, params: &RawValue) {
+        // Outside a turn there is nothing to show; while a conversation is loaded its old messages
+        // come again and are in the history already.
+        let prompting = self
+            .turn
+            .as_ref()
+            .is_some_and(|t| t.phase == Phase::Prompting);
+        if method != "session/update" || !prompting {
+            return;
+        }
+        match serde_json::from_str::<SessionNotification>(params.get()) {
+            Ok(notification) => {
+                let Some((turn, mut contents)) = self.translating() else {
+                    return;
+                };
+                let effects = turn.translator.update(notification.update, &mut contents);
+                self.effects(effects);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an update of an agent is not understood and skipped")
+            }
+        }
+    }
+
+    fn asked(&mut self, id: Value, method: &str, params: &str) {
+        match method {
+            "session/request_permission" => self.permission_requested(id, params),
+            "elicitation/create" => self.question_asked(id, params),
+            _ => self.send_line(rpc::refusal(
+                &id,
+                METHOD_NOT_FOUND,
+                &format!("this client has no method {method}"),
+            )),
+        }
+    }
+
+    fn answered_by_agent(&mut self, id: i64, result: Result<Box<RawValue>, RpcFailure>) {
+        let Some(purpose) = self.agent.as_mut().and_then(|a| a.open.close(id)) else {
+            return;
+        };
+        match (purpose, result) {
+            (Purpose::Initialize, Ok(result)) => self.initialized(result.get()),
+            (Purpose::NewSession, Ok(result)) => {
+                match serde_json::from_str::<NewSessionResponse>(result.get()) {
+                    Ok(response) => self.opened(Some(response.session_id.0.to_string())),
+                    Err(error) => self.failed_to_start(&format!(
+                        "its answer to session/new is not understood ({error})"
+                    )),
+                }
+            }
+            (Purpose::RestoreSession, Ok(_)) => self.opened(None),
+            (Purpose::RestoreSession, Err(failure)) => {
+                tracing::warn!(session = %self.model.id, error = %failure.message, "the agent could not resume");
+                self.acp_session = None;
+                self.notice("The agent could not restore its memory of this conversation and starts without it.", "memory-lost");
+                self.open_conversation();
+            }
+            (Purpose::Initialize | Purpose::NewSession, Err(failure)) => {
+                self.failed_to_start(&failure.message)
+            }
+            (Purpose::Prompt { turn_id }, result) => self.prompt_answered(&turn_id, result),
+            (Purpose::Steer { message_id }, result) => {
+                let accepted = result
+                    .ok()
+                    .and_then(|r| serde_json::from_str::<Value>(r.get()).ok());
+                let accepted = accepted
+                    .and_then(|v| v.get("accepted")?.as_bool())
+                    .unwrap_or(false);
+                self.steering_answered(&message_id, accepted);
+            }
+        }
+    }
+
+    fn initialized(&mut self, result: &str) {
+        let response: InitializeResponse = match serde_json::from_str(result) {
+            Ok(response) => response,
+            Err(error) => {
+                self.failed_to_start(&format!(
+                    "its answer to initialize is not understood ({error})"
+                ));
+                return;
+            }
+        };
+        if response.protocol_version != ProtocolVersion::V1 {
+            let message = format!(
+                "it speaks version {} of the Agent Client Protocol, not 1",
+                response.protocol_version
+            );
+            self.failed_to_start(&message);
+            return;
+        }
+        if let Some(agent) = &mut self.agent {
+            agent.abilities = abilities(&response.agent_capabilities);
+        }
+        self.open_conversation();
+    }
+
+    /// Continues the agent's conversation where it can, begins one where not.
+    fn open_conversation(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        let folder = self.folder.clone();
+        match (&self.acp_session, agent.abilities) {
+            (Some(id), Abilities { resume: true, .. }) => {
+                let params = ResumeSessionRequest::new(id.clone(), folder);
+                agent.request(Purpose::RestoreSession, "session/resume", &params);
+            }
+            (Some(id), Abilities { load: true, .. }) => {
+                let params = LoadSessionRequest::new(id.clone(), folder);
+                agent.request(Purpose::RestoreSession, "session/load", &params);
+            }
+            _ => {
+                agent.request(
+                    Purpose::NewSession,
+                    "session/new",
+                    &NewSessionRequest::new(folder),
+                );
+            }
+        }
+    }
+
+    fn opened(&mut self, id: Option<String>) {
+        if id.is_some() {
+            self.acp_session = id;
+        }
+        if let Some(agent) = &mut self.agent {
+            agent.ready = true;
+        }
+        self.go_on_starting();
+    }
+
+    fn failed_to_start(&mut self, why: &str) {
+        let name = self
+            .agent
+            .as_ref()
+            .map(|a| a.name.clone())
+            .unwrap_or_default();
+        self.agent = None;
+        let message = format!("The agent `{name}` could not start a conversation: {why}.");
+        self.end_turn(End::error("agent-start-failed", message));
+    }
+
+    fn send_prompt(&mut self) {
+        let (Some(agent), Some(turn), Some(session)) =
+            (&mut self.agent, &mut self.turn, &self.acp_session)
+        else {
+            return;
+        };
+        turn.phase = Phase::Prompting;
+        let text = ContentBlock::Text(TextContent::new(turn.text.clone()));
+        let mut params = PromptRequest::new(session.clone(), vec![text]);
+        let model = turn
+            .model
+            .clone()
+            .or_else(|| self.model.shared.settings().model.clone());
+        if let Some(model) = model {
+            params = params.meta(JsonObject::from_iter([(
+                "copilot.model".to_owned(),
+                json!(model),
+            )]));
+        }
+        let purpose = Purpose::Prompt {
+            turn_id: turn.id.clone(),
+        };
+        if !agent.request(purpose, "session/prompt", &params) {
+            self.agent = None;
+            self.end_turn(End::error(
+                "agent-crashed",
+                "The agent does not take messages any more. Send the prompt again.",
+            ));
+            return;
+        }
+        self.hand_over_steering();
+    }
+
+    fn prompt_answered(&mut self, turn_id: &str, result: Result<Box<RawValue>, RpcFailure>) {
+        if self.turn.as_ref().is_none_or(|t| t.id != turn_id) {
+            return;
+        }
+        let end = match result {
+            Ok(result) => end_of(&serde_json::from_str(result.get()).unwrap_or_default()),
+            Err(_)
+                if self
+                    .turn
+                    .as_ref()
+                    .is_some_and(super::turn::Turn::is_cancelling) =>
+            {
+                End::Cancelled
+            }
+            Err(failure) => error_of(&failure),
+        };
+        self.end_turn(end);
+    }
+
+    fn agent_ended(&mut self, ended: &Ended) {
+        let name = self.agent.take().map(|a| a.name).unwrap_or_default();
+        tracing::warn!(session = %self.model.id, agent = %name, how = %ended.how, "agent ended");
+        let Some(turn) = &self.turn else { return };
+        if turn.is_cancelling() {
+            self.end_turn(End::Cancelled);
+            return;
+        }
+        let mut message = format!(
+            "The agent `{name}` stopped in the middle of its work ({}).",
+            ended.how
+        );
+        if !ended.last_words.is_empty() {
+            message.push_str(&format!("\nIts last words:\n{}", ended.last_words));
+        }
+        message.push_str("\nThe next prompt starts it again.");
+        self.end_turn(End::error("agent-crashed", message));
+    }
+
+    /// Kills the agent and everything it started, and waits until it is gone.
+    pub(super) async fn stop_agent(&mut self) {
+        let Some(mut agent) = self.agent.take() else {
+            return;
+        };
+        agent.process.kill();
+        let gone = async {
+            while let Some(event) = agent.events.recv().await {
+                if matches!(event, AgentEvent::Ended(_)) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_secs(3), gone)
+            .await
+            .is_err()
+        {
+            tracing::error!(session = %self.model.id, "an agent could not be killed");
+        }
+    }
+
+    /// Tells the agent to stop its turn. `false` when it does not take messages any more.
+    pub(super) fn send_cancel(&mut self) -> bool {
+        let (Some(agent), Some(session)) = (&self.agent, &self.acp_session) else {
+            return false;
+        };
+        let line = rpc::notification("session/cancel", &CancelNotification::new(session.clone()));
+        agent.process.send(line).is_ok()
+    }
+
+    /// Gives a steering text to an agent that has the extension.
+    pub(super) fn send_steering(&mut self, message_id: &str, text: &str) -> bool {
+        let (Some(agent), Some(session)) = (&mut self.agent, &self.acp_session) else {
+            return false;
+        };
+        if !agent.abilities.steer {
+            return false;
+        }
+        let purpose = Purpose::Steer {
+            message_id: message_id.to_owned(),
+        };
+        let params = json!({"sessionId": session, "messageId": message_id, "text": text});
+        agent.request(purpose, "_copilot/steer", &params)
+    }
+
+    /// Sends a line; an agent that does not read is noticed by the next deadline or its end.
+    pub(super) fn send_line(&mut self, line: String) {
+        if let Some(agent) = &self.agent
+            && agent.process.send(line).is_err()
+        {
+            tracing::warn!(session = %self.model.id, "an agent does not read what it is sent");
+        }
+    }
+}
+
+fn initialize() -> InitializeRequest {
+    let form = ElicitationCapabilities::new().form(ElicitationFormCapabilities::new());
+    let capabilities = ClientCapabilities::new()
+        .elicitation(form)
+        .meta(JsonObject::from_iter([(
+            "terminal_output".to_owned(),
+            json!(true),
+        )]));
+    InitializeRequest::new(ProtocolVersion::V1)
+        .client_capabilities(capabilities)
+        .client_info(Implementation::new("copilotd", env!("CARGO_PKG_VERSION")))
+}
+
+fn abilities(capabilities: &AgentCapabilities) -> Abilities {
+    let steer = capabilities
+        .meta
+        .as_ref()
+        .and_then(|m| m.get("copilot.steer"))
+        .and_then(Value::as_bool);
+    Abilities {
+        load: capabilities.load_session,
+        resume: capabilities.session_capabilities.resume.is_some(),
+        steer: steer.unwrap_or(false),
+    }
+}
+
+fn end_of(response: &Value) -> End {
+    let usage = response
+        .get("_meta")
+        .and_then(|m| m.get("copilot.usage"))
+        .map(|u| UsageInfo {
+            input_tokens: u.get("inputTokens").and_then(Value::as_i64),
+            output_tokens: u.get("outputTokens").and_then(Value::as_i64),
+            model: u.get("model").and_then(Value::as_str).map(str::to_owned),
+            cache_read_tokens: None,
+            meta: None,
+        });
+    let remark = match response.get("stopReason").and_then(Value::as_str) {
+        Some("cancelled") => return End::Cancelled,
+        Some("max_tokens") => Some("The model reached its limit of output; ask it to go on."),
+        Some("max_turn_requests") => {
+            Some("The agent reached its limit of steps for one turn; ask it to go on.")
+        }
+        Some("refusal") => Some("The model refused to go on."),
+        _ => None,
+    };
+    End::Complete { usage, remark }
+}
+
+fn error_of(failure: &RpcFailure) -> End {
+    let text = |key: &str| {
+        failure
+            .data
+            .as_ref()
+            .and_then(|d| d.get(key))
+            .and_then(Value::as_str)
+    };
+    let kind = text("kind").unwrap_or("agent");
+    let mut message = match failure.message.is_empty() {
+        true => format!("The agent refused the prompt (error {}).", failure.code),
+        false => failure.message.clone(),
+    };
+    if let Some(hint) = text("hint") {
+        message.push('\n');
+        message.push_str(hint);
+    }
+    End::error(kind, message)
+}

@@ -1,0 +1,205 @@
+//! One actor per live session: the only writer of its state.
+//!
+//! Everything that happens to a session goes through its [`Input`] queue or comes from its agent.
+//! The actor admits, computes actions, publishes them and replies, in that order. It never waits
+//! for a client, and never for an agent without a limit.
+
+mod actor;
+mod agent;
+mod permission;
+mod question;
+mod state;
+mod terminal;
+mod turn;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ahp_types::actions::{ActionOrigin, StateAction};
+use ahp_types::state::{SessionSummary, Snapshot};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::agent::environment::SessionEnvironment;
+use crate::host::Client;
+use crate::host::Shared;
+use crate::permissions::Rule;
+
+/// Inputs that may wait for one session. When full, the clients of this session wait; no other.
+const INPUTS_WAITING: usize = 256;
+
+/// What a session is created with.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Random UUID, the last part of every URI of the session.
+    pub id: String,
+    /// Agent name; see [`crate::agent::AgentCommand`].
+    pub provider: String,
+    /// Where the agent works: absolute, existing.
+    pub folder: PathBuf,
+    /// Flags.
+    pub launch: Launch,
+    /// The creating client's environment, if it gave one.
+    pub environment: Option<Arc<SessionEnvironment>>,
+}
+
+/// The flags of a session, which hold for its life.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// Rules that allow.
+    pub allow: Vec<Rule>,
+    /// Rules that deny.
+    pub deny: Vec<Rule>,
+    /// Whatever no rule denies is allowed.
+    pub allow_all: bool,
+    /// Nobody can be asked.
+    pub unattended: bool,
+}
+
+/// How a chat is to be shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct View {
+    /// Only so many of the newest completed turns; all when absent.
+    pub turns: Option<usize>,
+}
+
+/// What clients ask of a session.
+pub enum Input {
+    /// Subscribe and reply with a snapshot, in one step.
+    Subscribe {
+        /// Who.
+        client: Arc<Client>,
+        /// JSON-RPC id to reply to.
+        request_id: Value,
+        /// One of the session's channels.
+        channel: String,
+        /// For a chat.
+        view: View,
+        /// How long deltas may be held back to be merged.
+        latency: Duration,
+    },
+    /// Subscribe and give the snapshot, for `initialize` and `reconnect` with their many channels.
+    Snapshot {
+        /// Who.
+        client: Arc<Client>,
+        /// One of the session's channels.
+        channel: String,
+        /// For a chat.
+        view: View,
+        /// Gets the snapshot; `None` when the channel is gone.
+        reply: oneshot::Sender<Option<Snapshot>>,
+    },
+    /// A client was subscribed by a replay.
+    Attached {
+        /// Who.
+        client: Arc<Client>,
+    },
+    /// A client is not subscribed any more.
+    Detached {
+        /// [`Client::id`].
+        client: u64,
+    },
+    /// An action to admit.
+    Dispatch {
+        /// Who.
+        client: Arc<Client>,
+        /// The channel it is meant for.
+        channel: String,
+        /// To match the echo.
+        origin: ActionOrigin,
+        /// What.
+        action: Box<StateAction>,
+    },
+    /// Older turns for one client.
+    FetchTurns {
+        /// Who.
+        client: Arc<Client>,
+        /// JSON-RPC id to reply to.
+        request_id: Value,
+        /// From an earlier snapshot or page.
+        cursor: Option<String>,
+    },
+    /// End the turn and the agent; keep the session.
+    Close {
+        /// Told when nothing of the session runs any more.
+        done: oneshot::Sender<()>,
+    },
+    /// The same, and the actor ends.
+    Dispose {
+        /// Told when nothing of the session runs any more.
+        done: oneshot::Sender<()>,
+    },
+    /// The login shell's environment, for a session that had none.
+    LoginEnvironment(Arc<SessionEnvironment>),
+    /// Settings changed.
+    SettingsChanged,
+}
+
+/// What everybody may know of a session without asking its actor.
+#[derive(Debug, Clone)]
+pub struct SessionHandle {
+    /// The session's id.
+    pub id: Arc<str>,
+    /// Its inputs.
+    pub inputs: mpsc::Sender<Input>,
+    /// Its line in lists, kept up to date by the actor.
+    pub summary: Arc<Mutex<SessionSummary>>,
+}
+
+impl SessionHandle {
+    /// A copy of the line in lists.
+    pub fn summary(&self) -> SessionSummary {
+        self.summary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// URI of the session channel.
+pub fn session_uri(id: &str) -> String {
+    format!("ahp-session:/{id}")
+}
+
+/// URI of the default chat.
+pub fn chat_uri(id: &str) -> String {
+    format!("ahp-chat:/{id}")
+}
+
+/// The session that a channel belongs to.
+pub fn session_of_channel(channel: &str) -> Option<&str> {
+    let rest = ["ahp-session:/", "ahp-chat:/", "ahp-terminal:/"]
+        .iter()
+        .find_map(|p| channel.strip_prefix(p))?;
+    rest.split('/').next().filter(|id| !id.is_empty())
+}
+
+/// Starts the actor of a new session.
+pub fn start(new: NewSession, shared: Arc<Shared>) -> (SessionHandle, tokio::task::JoinHandle<()>) {
+    let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
+    let actor = actor::Actor::new(new, shared, sender.downgrade());
+    let handle = SessionHandle {
+        id: actor.id().into(),
+        inputs: sender,
+        summary: actor.summary_cell(),
+    };
+    (handle, tokio::spawn(actor.run(receiver)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_names_its_session() {
+        assert_eq!(session_of_channel("ahp-chat:/a-b"), Some("a-b"));
+        assert_eq!(
+            session_of_channel("ahp-terminal:/a-b/call%201"),
+            Some("a-b")
+        );
+        assert_eq!(session_of_channel("ahp-root://"), None);
+        assert_eq!(session_of_channel("ahp-session:/"), None);
+    }
+}

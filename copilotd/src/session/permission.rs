@@ -1,0 +1,423 @@
+//! Permission requests of an agent: decided by rules where they can, by people where not.
+
+use std::path::{Path, PathBuf};
+
+use agent_client_protocol_schema::v1::{
+    PermissionOption, PermissionOptionKind, RequestPermissionRequest, ToolKind,
+};
+use ahp_types::actions::*;
+use ahp_types::common::StringOrMarkdown;
+use ahp_types::state::*;
+use serde_json::{Value, json};
+
+use super::actor::Actor;
+use super::state::now;
+use crate::agent::rpc;
+use crate::agent::translate::{Asked, Call};
+use crate::host::admit::Answer;
+use crate::permissions::{Decision, Request, Rule, decide, label_for, session_rule};
+
+const INVALID_PARAMS: i64 = -32602;
+
+/// A request that waits for somebody.
+pub(super) struct OpenPermission {
+    /// The agent's request id.
+    pub(super) rpc_id: Value,
+    /// The agent's choices, which are not the person's.
+    options: Vec<PermissionOption>,
+    /// What "for this session" adds.
+    session_rule: Option<Rule>,
+}
+
+impl Actor {
+    /// The agent asks whether it may.
+    pub(super) fn permission_requested(&mut self, rpc_id: Value, params: &str) {
+        let request: RequestPermissionRequest = match serde_json::from_str(params) {
+            Ok(request) => request,
+            Err(error) => {
+                let message = format!("not a permission request: {error}");
+                self.send_line(rpc::refusal(&rpc_id, INVALID_PARAMS, &message));
+                return;
+            }
+        };
+        let cancelled = json!({"outcome": {"outcome": "cancelled"}});
+        let id = request.tool_call.tool_call_id.0.to_string();
+        let Some((turn, mut contents)) =
+            self.translating().filter(|(turn, _)| !turn.is_cancelling())
+        else {
+            self.respond(&rpc_id, &cancelled);
+            return;
+        };
+        if turn.permissions.contains_key(&id) {
+            self.send_line(rpc::refusal(
+                &rpc_id,
+                INVALID_PARAMS,
+                "this tool call has an open permission request already",
+            ));
+            return;
+        }
+        let (id, effects) = turn
+            .translator
+            .permission_asked(request.tool_call, &mut contents);
+        self.effects(effects);
+        self.model.forget_answer(&id);
+        let wanted = match self.turn.as_ref().and_then(|t| t.translator.call(&id)) {
+            Some(call) => wanted(call, &self.folder, self.is_built_in()),
+            None => return,
+        };
+        match self.decide(&wanted) {
+            Decision::Allow { why } => {
+                self.allowed_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
+            }
+            Decision::Deny { why } => {
+                self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
+            }
+            Decision::Ask { .. } if self.launch.unattended => {
+                let reason = nobody_to_ask(&wanted);
+                self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &reason);
+            }
+            Decision::Ask { why } => self.ask(rpc_id, &id, &wanted, request.options, &why),
+        }
+    }
+
+    /// The strictest decision about everything that a request wants.
+    fn decide(&self, wanted: &[Request]) -> Decision {
+        let rules = self.rules();
+        let mut strictest = None;
+        for request in wanted {
+            match decide(request, &rules, &self.folder) {
+                denied @ Decision::Deny { .. } => return denied,
+                asked @ Decision::Ask { .. } => strictest = Some(asked),
+                allowed @ Decision::Allow { .. } => strictest = strictest.or(Some(allowed)),
+            }
+        }
+        strictest.unwrap_or_else(|| Decision::Ask {
+            why: "it is not known what this would do".into(),
+        })
+    }
+
+    fn allowed_by_rule(
+        &mut self,
+        rpc_id: &Value,
+        id: &str,
+        wanted: &[Request],
+        options: &[PermissionOption],
+        why: &str,
+    ) {
+        let answered = by_policy("allow");
+        let asked = Asked {
+            title: question(wanted),
+            options: Vec::new(),
+            permission: permission_json(wanted, why),
+            answered: Some(answered.to_json()),
+        };
+        self.show(id, asked, Some(ToolCallConfirmationReason::Setting));
+        self.respond(rpc_id, &outcome(options, true, None));
+    }
+
+    fn denied_by_rule(
+        &mut self,
+        rpc_id: &Value,
+        id: &str,
+        wanted: &[Request],
+        options: &[PermissionOption],
+        why: &str,
+    ) {
+        let permission = permission_json(wanted, why);
+        let asked = Asked {
+            title: question(wanted),
+            options: Vec::new(),
+            permission: permission.clone(),
+            answered: None,
+        };
+        self.show(id, asked, None);
+        let Some(turn) = &mut self.turn else { return };
+        turn.translator.answered(id, false);
+        let answer = by_policy("deny");
+        let mut meta = pending_meta(&self.model.chat, id);
+        meta.insert("copilot.answeredBy".into(), answer.to_json());
+        let action = ChatToolCallConfirmedAction {
+            turn_id: turn.id.clone(),
+            tool_call_id: id.to_owned(),
+            meta: Some(meta),
+            approved: false,
+            confirmed: None,
+            reason: Some(ToolCallCancellationReason::Denied),
+            edited_tool_input: None,
+            user_suggestion: None,
+            reason_message: Some(StringOrMarkdown::Plain(why.to_owned())),
+            selected_option_id: None,
+        };
+        self.model
+            .chat(StateAction::ChatToolCallConfirmed(action), None);
+        self.model.remember_answer(id, answer);
+        self.respond(
+            rpc_id,
+            &outcome(options, false, Some(("copilot.reason", why))),
+        );
+    }
+
+    fn ask(
+        &mut self,
+        rpc_id: Value,
+        id: &str,
+        wanted: &[Request],
+        options: Vec<PermissionOption>,
+        why: &str,
+    ) {
+        let rules = self.rules();
+        let session_rule = match wanted {
+            [single] => session_rule(single, &rules, &self.folder),
+            _ => None,
+        };
+        let asked = Asked {
+            title: question(wanted),
+            options: choices(session_rule.as_ref()),
+            permission: permission_json(wanted, why),
+            answered: None,
+        };
+        self.show(id, asked, None);
+        if let Some(turn) = &mut self.turn {
+            turn.permissions.insert(
+                id.to_owned(),
+                OpenPermission {
+                    rpc_id,
+                    options,
+                    session_rule,
+                },
+            );
+        }
+    }
+
+    fn show(&mut self, id: &str, asked: Asked, confirmed: Option<ToolCallConfirmationReason>) {
+        let Some((turn, mut contents)) = self.translating() else {
+            return;
+        };
+        let effect = turn
+            .translator
+            .ready(id, Some(asked), confirmed, &mut contents);
+        self.effects(effect.into_iter().collect());
+    }
+
+    /// Somebody answered; [`crate::host::admit`] made sure that it is the first answer.
+    pub(super) fn confirm(
+        &mut self,
+        action: ChatToolCallConfirmedAction,
+        answer: Answer,
+        origin: Option<&ActionOrigin>,
+    ) {
+        let id = action.tool_call_id.clone();
+        let (approved, words) = (action.approved, action.user_suggestion.clone());
+        let open = self.turn.as_mut().and_then(|t| {
+            t.translator.answered(&id, approved);
+            t.permissions.remove(&id)
+        });
+        let choice = answer.choice.clone();
+        self.model
+            .chat(StateAction::ChatToolCallConfirmed(action), origin);
+        self.model.remember_answer(&id, answer);
+        let Some(open) = open else { return };
+        if choice == "allow-session" {
+            self.session_rules.extend(open.session_rule);
+        }
+        let text = words.as_ref().map(|w| w.text.clone());
+        let meta = text.as_deref().map(|t| ("copilot.words", t));
+        self.respond(&open.rpc_id, &outcome(&open.options, approved, meta));
+        if let Some(words) = words.filter(|_| !self.is_built_in()) {
+            self.words_as_next_message(words);
+        }
+    }
+}
+
+/// What a tool call would do, as far as it is known. An unknown shape is a tool by its name, which
+/// only an explicit rule allows.
+fn wanted(call: &Call, folder: &Path, built_in: bool) -> Vec<Request> {
+    let input = call.input.as_ref();
+    let text = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|n| input?.get(n)?.as_str())
+            .map(str::to_owned)
+    };
+    let absolute = |path: String| folder.join(PathBuf::from(path));
+    if let Some(command) = input.and_then(|i| i.get("command")) {
+        return match command.as_str() {
+            Some(command) => vec![Request::Shell {
+                command: command.to_owned(),
+            }],
+            None => vec![by_name(call)],
+        };
+    }
+    let path = text(&["path", "file_path", "abs_path"]).map(absolute);
+    let changes = || {
+        let mut paths: Vec<PathBuf> = call.diffs().map(|d| folder.join(&d.path)).collect();
+        paths.extend(path.clone());
+        let located = call
+            .locations
+            .iter()
+            .filter_map(|l| l.get("path")?.as_str())
+            .map(|p| folder.join(p));
+        paths.extend(located);
+        paths.sort();
+        paths.dedup();
+        paths
+    };
+    match call.kind {
+        ToolKind::Edit | ToolKind::Delete | ToolKind::Move => {
+            let paths = changes();
+            // A move or deletion that names no file, or only one end of it, is not known.
+            if paths.is_empty() || !built_in && call.kind == ToolKind::Move {
+                return vec![by_name(call)];
+            }
+            paths
+                .into_iter()
+                .map(|path| Request::Write { path })
+                .collect()
+        }
+        ToolKind::Read | ToolKind::Search if call.diffs().next().is_none() => match path {
+            Some(path) if built_in || only_reads(input) => vec![Request::Read { path }],
+            _ => vec![by_name(call)],
+        },
+        ToolKind::Fetch => match text(&["url"]) {
+            Some(url) => vec![Request::Url { url }],
+            None => vec![by_name(call)],
+        },
+        _ => vec![by_name(call)],
+    }
+}
+
+/// Whether the input of a foreign agent's tool has nothing but what reading needs.
+fn only_reads(input: Option<&Value>) -> bool {
+    const KNOWN: &[&str] = &[
+        "path",
+        "file_path",
+        "abs_path",
+        "line",
+        "limit",
+        "offset",
+        "start_line",
+        "end_line",
+        "pattern",
+        "glob",
+        "query",
+    ];
+    input
+        .and_then(Value::as_object)
+        .is_some_and(|o| o.keys().all(|k| KNOWN.contains(&k.as_str())))
+}
+
+fn by_name(call: &Call) -> Request {
+    Request::Tool {
+        name: call.name.clone().unwrap_or_else(|| call.title.clone()),
+    }
+}
+
+fn question(wanted: &[Request]) -> String {
+    match wanted.first() {
+        Some(Request::Shell { .. }) => "Run this command?",
+        Some(Request::Write { .. }) => "Make this change?",
+        Some(Request::Read { .. }) => "Read this outside the folder?",
+        Some(Request::Url { .. }) => "Open this address?",
+        Some(Request::Tool { .. }) | None => "Use this tool?",
+    }
+    .to_owned()
+}
+
+fn permission_json(wanted: &[Request], why: &str) -> Value {
+    let kind = wanted.first().map_or("tool", Request::kind);
+    let subject = wanted
+        .iter()
+        .map(Request::subject)
+        .collect::<Vec<_>>()
+        .join("\n");
+    json!({"kind": kind, "subject": subject, "reason": why})
+}
+
+fn choices(session_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
+    let option = |id: &str, label: String, kind| ConfirmationOption {
+        id: id.into(),
+        label,
+        kind,
+        group: None,
+    };
+    let mut choices = vec![option(
+        "allow-once",
+        "Yes, once".into(),
+        ConfirmationOptionKind::Approve,
+    )];
+    if let Some(rule) = session_rule {
+        choices.push(option(
+            "allow-session",
+            label_for(rule),
+            ConfirmationOptionKind::Approve,
+        ));
+    }
+    choices.push(option("deny", "No".into(), ConfirmationOptionKind::Deny));
+    let words = "No, and tell the agent what to do instead";
+    choices.push(option(
+        "deny-with-words",
+        words.into(),
+        ConfirmationOptionKind::Deny,
+    ));
+    choices
+}
+
+/// Why an unattended session refuses what would be asked, and what to do about it.
+fn nobody_to_ask(wanted: &[Request]) -> String {
+    let flag = match wanted.first() {
+        Some(Request::Shell { command }) if !command.contains(['\n', '\'']) => {
+            format!("--allow-tool 'shell({command})'")
+        }
+        Some(request) => format!("--allow-tool '{}'", request.kind()),
+        None => "--allow-all-tools".to_owned(),
+    };
+    format!("no rule allows it and nobody can be asked; allow it with {flag}")
+}
+
+fn by_policy(choice: &str) -> Answer {
+    Answer {
+        client_id: String::new(),
+        name: "policy".into(),
+        trust: "policy".into(),
+        choice: choice.into(),
+        at: now(),
+    }
+}
+
+fn pending_meta(chat: &ChatState, id: &str) -> ahp_types::common::JsonObject {
+    let parts = chat.active_turn.iter().flat_map(|t| &t.response_parts);
+    let meta = parts.filter_map(|part| match part {
+        ResponsePart::ToolCall(p) => match &p.tool_call {
+            ToolCallState::PendingConfirmation(s) if s.tool_call_id == id => s.meta.clone(),
+            _ => None,
+        },
+        _ => None,
+    });
+    meta.last().unwrap_or_default()
+}
+
+/// The answer to the agent. Only ever "once": the daemon keeps every longer memory itself.
+fn outcome(options: &[PermissionOption], approved: bool, meta: Option<(&str, &str)>) -> Value {
+    let order = match approved {
+        true => [
+            PermissionOptionKind::AllowOnce,
+            PermissionOptionKind::AllowAlways,
+        ],
+        false => [
+            PermissionOptionKind::RejectOnce,
+            PermissionOptionKind::RejectAlways,
+        ],
+    };
+    let chosen = order
+        .iter()
+        .find_map(|kind| options.iter().find(|o| o.kind == *kind));
+    let outcome = match chosen {
+        Some(option) => json!({"outcome": "selected", "optionId": option.option_id}),
+        // An agent that offers no way to say no is told that the call is off.
+        None => json!({"outcome": "cancelled"}),
+    };
+    match meta {
+        Some((key, text)) => json!({"outcome": outcome, "_meta": {key: text}}),
+        None => json!({ "outcome": outcome }),
+    }
+}

@@ -1,0 +1,393 @@
+//! The running turn: how it starts, is steered, cancelled, and ends.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use ahp_types::actions::*;
+use ahp_types::state::*;
+use serde_json::{Value, json};
+
+use super::actor::{Actor, one_line};
+use super::permission::OpenPermission;
+use super::question::OpenQuestion;
+use super::state::now;
+use crate::agent::translate::{Effect, Translator};
+use crate::agent::{BUILT_IN, questions};
+
+/// How long a cancelled agent has to stop before it is killed. The promise to people is 3 s.
+const CANCEL_LIMIT: Duration = Duration::from_millis(2500);
+/// Title made of a prompt, in characters.
+const TITLE_CHARS: usize = 60;
+
+/// How far a turn has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Somebody is asked whether the folder is trusted.
+    Trust,
+    /// The agent is being started.
+    Starting,
+    /// The agent has the prompt.
+    Prompting,
+}
+
+/// A cancel that is under way.
+#[derive(Debug)]
+struct Cancel {
+    origin: ActionOrigin,
+    deadline: Instant,
+}
+
+/// The turn that runs now.
+pub(super) struct Turn {
+    pub(super) id: String,
+    pub(super) phase: Phase,
+    pub(super) text: String,
+    pub(super) model: Option<String>,
+    pub(super) translator: Translator,
+    /// Open permission requests of the agent, by tool call id.
+    pub(super) permissions: HashMap<String, OpenPermission>,
+    /// Open questions of the agent, by request id.
+    pub(super) questions: HashMap<String, OpenQuestion>,
+    started: Instant,
+    cancel: Option<Cancel>,
+}
+
+/// How a turn ends.
+pub(super) enum End {
+    /// The agent is done.
+    Complete {
+        /// What it cost, where the agent says so.
+        usage: Option<UsageInfo>,
+        /// A remark for people, when it ended in an unusual way.
+        remark: Option<&'static str>,
+    },
+    /// Somebody stopped it.
+    Cancelled,
+    /// It failed.
+    Error {
+        /// A word that programs may tell errors apart by.
+        kind: String,
+        /// What failed, whose fault it is, what to do next.
+        message: String,
+    },
+}
+
+impl End {
+    pub(super) fn error(kind: &str, message: impl Into<String>) -> Self {
+        Self::Error {
+            kind: kind.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl Turn {
+    fn new(action: &ChatTurnStartedAction) -> Self {
+        Self {
+            id: action.turn_id.clone(),
+            phase: Phase::Starting,
+            text: action.message.text.clone(),
+            model: action.message.model.as_ref().map(|m| m.id.clone()),
+            translator: Translator::new(&action.turn_id),
+            permissions: HashMap::new(),
+            questions: HashMap::new(),
+            started: Instant::now(),
+            cancel: None,
+        }
+    }
+
+    pub(super) fn is_cancelling(&self) -> bool {
+        self.cancel.is_some()
+    }
+
+    pub(super) fn cancel_deadline(&self) -> Option<Instant> {
+        self.cancel.as_ref().map(|c| c.deadline)
+    }
+}
+
+impl Actor {
+    /// Publishes the start of a turn and gets it to the agent.
+    pub(super) fn start_turn(
+        &mut self,
+        action: ChatTurnStartedAction,
+        origin: Option<&ActionOrigin>,
+    ) {
+        self.closed = false;
+        let turn = Turn::new(&action);
+        if self.model.session.title.is_empty() {
+            let title = one_line(&action.message.text, TITLE_CHARS);
+            self.rename_by_agent(&title);
+        }
+        self.model
+            .chat(StateAction::ChatTurnStarted(action), origin);
+        self.turn = Some(turn);
+        if self.is_trusted() {
+            self.go_on_starting();
+        } else {
+            self.ask_for_trust();
+        }
+    }
+
+    fn is_trusted(&mut self) -> bool {
+        self.trusted =
+            self.trusted || self.launch.unattended || self.model.shared.is_trusted(&self.folder);
+        self.trusted
+    }
+
+    fn ask_for_trust(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.phase = Phase::Trust;
+        self.model.forget_answer(questions::TRUST);
+        let request = questions::folder_trust(&self.folder.display().to_string());
+        self.model.chat(
+            StateAction::ChatInputRequested(ChatInputRequestedAction { request }),
+            None,
+        );
+    }
+
+    /// The folder trust question was answered.
+    pub(super) fn trust_answered(&mut self, choice: &str) {
+        match choice {
+            "trust-once" => self.trusted = true,
+            "trust-always" => {
+                if let Err(reason) = self.model.shared.trust(&self.folder) {
+                    // It counts for this session; that it is not remembered is said.
+                    let text = format!("This folder is trusted for this session only: {reason}");
+                    self.notice(&text, "trust");
+                }
+                self.trusted = true;
+            }
+            _ => {
+                let folder = self.folder.display();
+                let message = format!(
+                    "The agent was not started: {folder} is not trusted. Send a prompt to be asked again."
+                );
+                self.end_turn(End::error("folder-not-trusted", message));
+                return;
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.phase = Phase::Starting;
+        }
+        self.go_on_starting();
+    }
+
+    /// A line of the daemon's own in the timeline.
+    pub(super) fn notice(&mut self, text: &str, kind: &str) {
+        let effect = self.turn.as_mut().map(|t| t.translator.notice(text, kind));
+        self.effects(effect.into_iter().collect());
+    }
+
+    /// Starts what waits, when nothing runs: a steering message that came too late, or the queue.
+    pub(super) fn start_next(&mut self) {
+        if self.turn.is_some() {
+            return;
+        }
+        let steering = self.model.chat.steering_message.clone();
+        let next = steering.or_else(|| self.model.chat.queued_messages.as_ref()?.first().cloned());
+        let Some(PendingMessage { id, message }) = next else {
+            return;
+        };
+        let action = ChatTurnStartedAction {
+            turn_id: id.clone(),
+            started_at: now(),
+            message,
+            queued_message_id: Some(id),
+            meta: None,
+        };
+        self.start_turn(action, None);
+    }
+
+    /// Gives a waiting steering message to an agent that can take it.
+    pub(super) fn hand_over_steering(&mut self) {
+        let Some(waiting) = &self.model.chat.steering_message else {
+            return;
+        };
+        let prompting = self
+            .turn
+            .as_ref()
+            .is_some_and(|t| t.phase == Phase::Prompting && t.cancel.is_none());
+        if !prompting || self.steering_handed_over.is_some() {
+            return;
+        }
+        let (id, text) = (waiting.id.clone(), waiting.message.text.clone());
+        if self.send_steering(&id, &text) {
+            self.steering_handed_over = Some(id);
+        }
+    }
+
+    /// The agent said whether a steering message joined the turn.
+    pub(super) fn steering_answered(&mut self, id: &str, accepted: bool) {
+        if self.steering_handed_over.as_deref() == Some(id) {
+            self.steering_handed_over = None;
+        }
+        let text = match &self.model.chat.steering_message {
+            Some(waiting) if waiting.id == id => waiting.message.text.clone(),
+            _ => return,
+        };
+        if accepted {
+            let action = ChatPendingMessageRemovedAction {
+                kind: PendingMessageKind::Steering,
+                id: id.to_owned(),
+            };
+            self.model
+                .chat(StateAction::ChatPendingMessageRemoved(action), None);
+            self.notice(&text, "steered");
+        }
+    }
+
+    /// Somebody wants the turn to stop.
+    pub(super) fn cancel(&mut self, origin: &ActionOrigin) {
+        let Some(turn) = &mut self.turn else { return };
+        turn.cancel = Some(Cancel {
+            origin: origin.clone(),
+            deadline: Instant::now() + CANCEL_LIMIT,
+        });
+        let phase = turn.phase;
+        self.withdraw_requests();
+        match phase {
+            Phase::Trust => self.end_turn(End::Cancelled),
+            // An agent that is only starting has nothing to save.
+            Phase::Starting => {
+                self.agent = None;
+                self.end_turn(End::Cancelled);
+            }
+            Phase::Prompting => {
+                if !self.send_cancel() {
+                    self.agent = None;
+                    self.end_turn(End::Cancelled);
+                }
+            }
+        }
+    }
+
+    /// The agent did not stop in time.
+    pub(super) async fn cancel_overdue(&mut self) {
+        tracing::warn!(session = %self.model.id, "the agent did not stop after a cancel and is killed");
+        self.stop_agent().await;
+        self.end_turn(End::Cancelled);
+    }
+
+    /// Answers the agent's open requests as cancelled and closes its questions.
+    fn withdraw_requests(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        let permissions: Vec<OpenPermission> = turn.permissions.drain().map(|(_, p)| p).collect();
+        let open: Vec<(String, OpenQuestion)> = turn.questions.drain().collect();
+        let trust_open = turn.phase == Phase::Trust;
+        for permission in permissions {
+            self.respond(
+                &permission.rpc_id,
+                &json!({"outcome": {"outcome": "cancelled"}}),
+            );
+        }
+        let mut closed: Vec<String> = Vec::new();
+        for (id, question) in open {
+            self.respond(&question.rpc_id, &json!({"action": "cancel"}));
+            closed.push(id);
+        }
+        closed.extend(trust_open.then(|| questions::TRUST.to_owned()));
+        for request_id in closed {
+            let response = ChatInputResponseKind::Cancel;
+            let action = ChatInputCompletedAction {
+                request_id,
+                response,
+                answers: None,
+            };
+            self.model
+                .chat(StateAction::ChatInputCompleted(action), None);
+        }
+    }
+
+    /// Publishes the end of the turn and starts what waits, unless somebody should look first.
+    pub(super) fn end_turn(&mut self, end: End) {
+        self.withdraw_requests();
+        let Some(mut turn) = self.turn.take() else {
+            return;
+        };
+        let turn_id = turn.id.clone();
+        let duration = i64::try_from(turn.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.steering_handed_over = None;
+        let go_on = matches!(end, End::Complete { .. });
+        match end {
+            End::Complete { usage, remark } => {
+                if let Some(remark) = remark {
+                    let Effect::Chat(action) = turn.translator.notice(remark, "stopped") else {
+                        return;
+                    };
+                    self.model.chat(action, None);
+                }
+                if let Some(usage) = usage {
+                    let action = ChatUsageAction {
+                        turn_id: turn_id.clone(),
+                        usage,
+                        meta: None,
+                    };
+                    self.model.chat(StateAction::ChatUsage(action), None);
+                }
+                let action = ChatTurnCompleteAction {
+                    turn_id,
+                    duration,
+                    meta: None,
+                };
+                self.model.chat(StateAction::ChatTurnComplete(action), None);
+            }
+            End::Cancelled => {
+                let origin = turn.cancel.as_ref().map(|c| &c.origin);
+                let action = ChatTurnCancelledAction {
+                    turn_id,
+                    duration,
+                    meta: None,
+                };
+                self.model
+                    .chat(StateAction::ChatTurnCancelled(action), origin);
+            }
+            End::Error { kind, message } => {
+                tracing::warn!(session = %self.model.id, %kind, "a turn ended with an error");
+                let error = ErrorInfo {
+                    error_type: kind,
+                    message,
+                    stack: None,
+                    meta: None,
+                };
+                let part = ErrorResponsePart {
+                    error,
+                    resumable: None,
+                };
+                let action = ChatErrorAction {
+                    turn_id,
+                    duration,
+                    part,
+                    meta: None,
+                };
+                self.model.chat(StateAction::ChatError(action), None);
+            }
+        }
+        self.terminals.close_all(&self.model);
+        if go_on {
+            self.start_next();
+        }
+    }
+
+    /// The words that went with a denial, for an agent that cannot take them with the denial:
+    /// they are the next message.
+    pub(super) fn words_as_next_message(&mut self, message: Message) {
+        let action = ChatPendingMessageSetAction {
+            kind: PendingMessageKind::Queued,
+            id: uuid::Uuid::new_v4().to_string(),
+            message,
+        };
+        self.model
+            .chat(StateAction::ChatPendingMessageSet(action), None);
+    }
+
+    /// Whether the agent is our own, which understands our extensions.
+    pub(super) fn is_built_in(&self) -> bool {
+        self.model.session.provider == BUILT_IN
+    }
+
+    /// Answers a request of the agent.
+    pub(super) fn respond(&mut self, rpc_id: &Value, result: &Value) {
+        let line = crate::agent::rpc::response(rpc_id, result);
+        self.send_line(line);
+    }
+}
