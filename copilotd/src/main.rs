@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             service::say(&format!("error: {error:#}"));
             let already = matches!(
                 error.downcast_ref::<BindError>(),
-                Some(BindError::AlreadyRunning { .. })
+                Some(BindError::AlreadyRunning)
             );
             ExitCode::from(if already { 3 } else { 1 })
         }

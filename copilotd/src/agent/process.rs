@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::environment::SessionEnvironment;
@@ -147,15 +148,8 @@ pub fn spawn(
     let (line_sender, line_receiver) = mpsc::channel(LINES_WAITING);
     let (event_sender, event_receiver) = mpsc::channel(EVENTS_WAITING);
     let stop = CancellationToken::new();
-    let last_words = Arc::new(Mutex::new(Vec::new()));
     tokio::spawn(write_lines(stdin, line_receiver, stop.clone()));
-    if let Some(stderr) = stderr {
-        tokio::spawn(keep_last_words(
-            stderr,
-            Arc::clone(&last_words),
-            stop.clone(),
-        ));
-    }
+    let last_words = stderr.map(|stderr| tokio::spawn(keep_last_words(stderr, stop.clone())));
     tokio::spawn(supervise(
         child,
         pid,
@@ -229,11 +223,9 @@ async fn write_lines(
     }
 }
 
-async fn keep_last_words(
-    mut stderr: impl AsyncReadExt + Unpin,
-    kept: Arc<Mutex<Vec<u8>>>,
-    stop: CancellationToken,
-) {
+/// Reads an agent's standard error to its end and keeps the end of it.
+async fn keep_last_words(mut stderr: ChildStderr, stop: CancellationToken) -> Vec<u8> {
+    let mut kept = Vec::new();
     let mut block = vec![0; 4096];
     loop {
         let read = tokio::select! {
@@ -241,9 +233,8 @@ async fn keep_last_words(
             () = stop.cancelled() => 0,
         };
         if read == 0 {
-            return;
+            return kept;
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(&block[..read]);
         let surplus = kept.len().saturating_sub(LAST_WORDS_BYTES);
         kept.drain(..surplus);
@@ -255,7 +246,7 @@ async fn supervise(
     pid: u32,
     stdout: ChildStdout,
     events: mpsc::Sender<AgentEvent>,
-    last_words: Arc<Mutex<Vec<u8>>>,
+    last_words: Option<JoinHandle<Vec<u8>>>,
     stop: CancellationToken,
     known: Arc<KnownChildren>,
 ) {
@@ -278,10 +269,12 @@ async fn supervise(
         (None, Ok(status)) => status.to_string(),
         (None, Err(error)) => error.to_string(),
     };
-    let words = last_words
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let words = match last_words {
+        // Everything that held the pipe is dead, so this ends; the limit is for what was missed.
+        Some(task) => tokio::time::timeout(Duration::from_millis(200), task).await,
+        None => Ok(Ok(Vec::new())),
+    };
+    let words = words.ok().and_then(Result::ok).unwrap_or_default();
     let last_words = String::from_utf8_lossy(&words).trim().to_owned();
     // Nobody listens any more when the session dropped the agent.
     let _ = events

@@ -47,7 +47,7 @@ pub struct Todo {
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Reduce and publish on the chat.
-    Chat(StateAction),
+    Chat(Box<StateAction>),
     /// The todo list as a whole.
     Todos(Vec<Todo>),
     /// The agent's own title for the session.
@@ -73,6 +73,10 @@ pub enum Effect {
         /// Exit code, absent when a signal ended it.
         exit_code: Option<i64>,
     },
+}
+
+fn chat(action: StateAction) -> Effect {
+    Effect::Chat(Box::new(action))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,7 +313,7 @@ impl Translator {
                     .map_or(ToolInput::Inline(cut(&text)), ToolInput::ContentRef),
                 false => ToolInput::Inline(text),
             });
-        Some(Effect::Chat(StateAction::ChatToolCallReady(
+        Some(chat(StateAction::ChatToolCallReady(
             ChatToolCallReadyAction {
                 turn_id,
                 tool_call_id: id.to_owned(),
@@ -360,7 +364,7 @@ impl Translator {
     fn text(&mut self, content: String, effects: &mut Vec<Effect>) {
         if let Open::Text(part_id) = &self.open {
             let (turn_id, part_id) = (self.turn_id.clone(), part_id.clone());
-            effects.push(Effect::Chat(StateAction::ChatDelta(ChatDeltaAction {
+            effects.push(chat(StateAction::ChatDelta(ChatDeltaAction {
                 turn_id,
                 part_id,
                 content,
@@ -382,7 +386,7 @@ impl Translator {
                 content,
                 meta: None,
             };
-            effects.push(Effect::Chat(StateAction::ChatReasoning(action)));
+            effects.push(chat(StateAction::ChatReasoning(action)));
             return;
         }
         let id = self.next_part();
@@ -400,7 +404,7 @@ impl Translator {
 
     fn part(&self, part: ResponsePart) -> Effect {
         let turn_id = self.turn_id.clone();
-        Effect::Chat(StateAction::ChatResponsePart(ChatResponsePartAction {
+        chat(StateAction::ChatResponsePart(ChatResponsePartAction {
             turn_id,
             part,
             meta: None,
@@ -432,7 +436,7 @@ impl Translator {
         if is_new {
             self.open = Open::None;
             let call = &self.calls[id];
-            effects.push(Effect::Chat(StateAction::ChatToolCallStart(
+            effects.push(chat(StateAction::ChatToolCallStart(
                 ChatToolCallStartAction {
                     turn_id: self.turn_id.clone(),
                     tool_call_id: id.to_owned(),
@@ -480,7 +484,7 @@ impl Translator {
                 });
                 self.run(id, contents, effects);
                 let content = vec![terminal_content(contents.terminal(id), title, None)];
-                effects.push(Effect::Chat(StateAction::ChatToolCallContentChanged(
+                effects.push(chat(StateAction::ChatToolCallContentChanged(
                     ChatToolCallContentChangedAction {
                         turn_id: self.turn_id.clone(),
                         tool_call_id: call_id(),
@@ -555,7 +559,7 @@ impl Translator {
         if let Some(full) = contents.output(id) {
             content.push(resource(full));
         }
-        effects.push(Effect::Chat(StateAction::ChatToolCallComplete(
+        effects.push(chat(StateAction::ChatToolCallComplete(
             ChatToolCallCompleteAction {
                 turn_id,
                 tool_call_id: id.to_owned(),

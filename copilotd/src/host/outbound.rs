@@ -392,11 +392,11 @@ mod tests {
         let outbound = Outbound::default();
         outbound.push(Bytes::from(vec![b'x'; MERGE_ABOVE_BYTES + 1]));
         for seq in 0..1000 {
-            push(&outbound, &"y".repeat(1000), seq, Duration::ZERO);
+            push(&outbound, &"#".repeat(1000), seq, Duration::ZERO);
         }
         let all = sent(outbound.next().await);
         assert!(all.len() < 10, "{}", all.len());
-        let total: usize = all[1..].iter().map(|m| m.matches('y').count()).sum();
+        let total: usize = all[1..].iter().map(|m| m.matches('#').count()).sum();
         assert_eq!(total, 1_000_000);
     }
 }

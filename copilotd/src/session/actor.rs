@@ -242,7 +242,7 @@ impl Actor {
         for effect in effects {
             match effect {
                 Effect::Chat(action) => {
-                    self.model.chat(action, None);
+                    self.model.chat(*action, None);
                 }
                 Effect::Todos(todos) => self.model.todos = todos,
                 Effect::Title(title) => self.rename_by_agent(&title),

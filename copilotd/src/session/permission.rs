@@ -393,7 +393,7 @@ fn pending_meta(chat: &ChatState, id: &str) -> ahp_types::common::JsonObject {
         },
         _ => None,
     });
-    meta.last().unwrap_or_default()
+    meta.into_iter().next_back().unwrap_or_default()
 }
 
 /// The answer to the agent. Only ever "once": the daemon keeps every longer memory itself.

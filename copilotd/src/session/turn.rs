@@ -11,7 +11,7 @@ use super::actor::{Actor, one_line};
 use super::permission::OpenPermission;
 use super::question::OpenQuestion;
 use super::state::now;
-use crate::agent::translate::{Effect, Translator};
+use crate::agent::translate::Translator;
 use crate::agent::{BUILT_IN, questions};
 
 /// How long a cancelled agent has to stop before it is killed. The promise to people is 3 s.
@@ -311,10 +311,8 @@ impl Actor {
         match end {
             End::Complete { usage, remark } => {
                 if let Some(remark) = remark {
-                    let Effect::Chat(action) = turn.translator.notice(remark, "stopped") else {
-                        return;
-                    };
-                    self.model.chat(action, None);
+                    let notice = turn.translator.notice(remark, "stopped");
+                    self.effects(vec![notice]);
                 }
                 if let Some(usage) = usage {
                     let action = ChatUsageAction {
