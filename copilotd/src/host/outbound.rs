@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(all.len(), 2);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn with_latency_adjacent_deltas_become_one_with_the_last_number() {
         let outbound = Outbound::default();
         push(&outbound, "a", 1, Duration::from_millis(1));
