@@ -1,0 +1,344 @@
+//! The command line: what can be typed, and nothing about what it does.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Coding agent sessions that outlive the terminal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "copilot",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no daemon, 4 incompatible versions, 5 denied by a rule, 130 interrupted."
+)]
+pub struct Cli {
+    /// What to do without a subcommand.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// A subcommand.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Arguments of `copilot` without a subcommand.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Start a session in this folder with this prompt, attached to this terminal
+    #[arg(value_name = "PROMPT", conflicts_with_all = ["interactive", "prompt"])]
+    pub positional: Option<String>,
+
+    /// The same: start an attached session and run PROMPT at once
+    #[arg(short, long, value_name = "PROMPT", conflicts_with = "prompt")]
+    pub interactive: Option<String>,
+
+    /// Run PROMPT without asking anything, print the answer, exit; reads a pipe as (part of) the prompt
+    #[arg(short, long, value_name = "PROMPT", num_args = 0..=1, default_missing_value = "")]
+    pub prompt: Option<String>,
+
+    /// With -p: print only the answer
+    #[arg(short, long, requires = "prompt")]
+    pub silent: bool,
+
+    /// With -p: how to print
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text, requires = "prompt")]
+    pub output_format: OutputFormat,
+
+    /// The model to use
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+
+    /// The agent to use, by the name it has in the settings
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+
+    /// Resume the newest session in this folder
+    #[arg(long = "continue", conflicts_with = "resume")]
+    pub continue_newest: bool,
+
+    /// Resume a session by its id or title, or choose one from a list
+    #[arg(long, value_name = "ID", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub resume: Option<String>,
+
+    /// Allow what RULE names, such as `shell(git:*)`, `write(src/main.rs)` or `url(example.com)`; repeatable
+    #[arg(long, value_name = "RULE")]
+    pub allow_tool: Vec<String>,
+
+    /// Deny what RULE names; denying beats allowing; repeatable
+    #[arg(long, value_name = "RULE")]
+    pub deny_tool: Vec<String>,
+
+    /// Allow everything that no rule denies
+    #[arg(long)]
+    pub allow_all_tools: bool,
+}
+
+/// How `-p` prints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// The answer as text.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach this terminal to a session; without ID, the newest in this folder
+    Attach(AttachArgs),
+    /// List and manage sessions
+    Sessions {
+        /// What to do.
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
+    /// Send a prompt to a session; while it works, the text is queued
+    Send {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+        /// The prompt
+        text: String,
+    },
+    /// Answer a permission or a question of a session
+    Answer(AnswerArgs),
+    /// Cancel the turn that a session is working on
+    Cancel {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+    },
+    /// Control the daemon that hosts the sessions
+    Daemon {
+        /// What to do.
+        #[command(subcommand)]
+        command: DaemonCommand,
+    },
+}
+
+/// Arguments of `copilot attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// The session: its id, 4 or more characters of it, or its exact title
+    #[arg(value_name = "ID")]
+    pub session: Option<String>,
+    /// Print what happens as JSON lines instead of taking the terminal
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `copilot answer`.
+#[derive(Debug, Args)]
+pub struct AnswerArgs {
+    /// The session: its id, 4 or more characters of it, or its exact title
+    #[arg(value_name = "ID")]
+    pub session: String,
+    /// The request: its id, the beginning of it, or `next` for the oldest open one
+    pub request: String,
+    /// The choice: an option's id, its number, the beginning of its label, or the answer itself; also `decline`, or a JSON object for several questions
+    pub choice: String,
+    /// Words that go with the choice, such as what to do instead
+    #[arg(long, value_name = "WORDS")]
+    pub text: Option<String>,
+}
+
+/// `copilot sessions …`.
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List sessions that are not closed
+    List {
+        /// Also those that are closed
+        #[arg(long)]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one session: what it did and what it waits for
+    Show {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the current turn
+    Stop {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+    },
+    /// End the session's agent; the session can be resumed
+    Close {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+    },
+    /// Delete the session and its data
+    Delete {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+    },
+}
+
+/// `copilot daemon …`.
+#[derive(Debug, Subcommand)]
+pub enum DaemonCommand {
+    /// Start the daemon, if none runs
+    Start,
+    /// Stop the daemon
+    Stop {
+        /// Also while agents work
+        #[arg(long)]
+        force: bool,
+    },
+    /// Say whether a daemon runs, and what it does
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the daemon's log
+    Logs {
+        /// Go on printing as it grows
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines from the end
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 200)]
+        lines: usize,
+    },
+    /// Install the daemon as a service of this user
+    Install {
+        /// Only print what would be written and run
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Remove the service
+    Uninstall {
+        /// Only print what would be removed and run
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("copilot").chain(args.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_word_is_a_prompt_and_a_verb_is_a_verb() {
+        let cli = parse(&["fix the bug"]).unwrap();
+        assert_eq!(cli.run.positional.as_deref(), Some("fix the bug"));
+        assert!(cli.command.is_none());
+        let cli = parse(&["attach", "abcd"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Attach(_))));
+        assert!(parse(&[]).unwrap().run.positional.is_none());
+    }
+
+    #[test]
+    fn one_shot_takes_its_prompt_from_the_flag_or_the_pipe() {
+        assert_eq!(
+            parse(&["-p", "hi"]).unwrap().run.prompt.as_deref(),
+            Some("hi")
+        );
+        assert_eq!(parse(&["-p"]).unwrap().run.prompt.as_deref(), Some(""));
+        let cli = parse(&["-p", "hi", "-s", "--output-format", "json"]).unwrap();
+        assert!(cli.run.silent);
+        assert_eq!(cli.run.output_format, OutputFormat::Json);
+    }
+
+    #[test]
+    fn resume_takes_an_id_only_with_an_equals_sign() {
+        assert_eq!(
+            parse(&["--resume"]).unwrap().run.resume.as_deref(),
+            Some("")
+        );
+        let cli = parse(&["--resume=abcd"]).unwrap();
+        assert_eq!(cli.run.resume.as_deref(), Some("abcd"));
+        let cli = parse(&["--resume", "go on"]).unwrap();
+        assert_eq!(cli.run.resume.as_deref(), Some(""));
+        assert_eq!(cli.run.positional.as_deref(), Some("go on"));
+    }
+
+    #[test]
+    fn rules_are_repeatable() {
+        let cli = parse(&[
+            "-p",
+            "x",
+            "--allow-tool",
+            "shell(git:*)",
+            "--allow-tool",
+            "write(a)",
+            "--deny-tool",
+            "shell(git push)",
+        ])
+        .unwrap();
+        assert_eq!(cli.run.allow_tool, ["shell(git:*)", "write(a)"]);
+        assert_eq!(cli.run.deny_tool, ["shell(git push)"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_a_usage_error() {
+        let table: &[(&[&str], ErrorKind)] = &[
+            (&["-s", "hi"], ErrorKind::MissingRequiredArgument),
+            (&["-p", "a", "-i", "b"], ErrorKind::ArgumentConflict),
+            (&["-p", "a", "b"], ErrorKind::ArgumentConflict),
+            (&["--continue", "--resume"], ErrorKind::ArgumentConflict),
+            (
+                &["answer", "abcd", "next"],
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                &["sessions"],
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ),
+            (&["--no-such-flag"], ErrorKind::UnknownArgument),
+            (
+                &["daemon", "logs", "-n", "many"],
+                ErrorKind::ValueValidation,
+            ),
+        ];
+        for (args, kind) in table {
+            let error = parse(args).expect_err(&format!("{args:?} should not parse"));
+            assert_eq!(error.kind(), *kind, "{args:?}");
+            assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_way_in() {
+        let help = Cli::command().render_help().to_string();
+        for word in [
+            "attach",
+            "sessions",
+            "send",
+            "answer",
+            "cancel",
+            "daemon",
+            "--prompt",
+            "--resume",
+            "--continue",
+            "--allow-tool",
+            "--deny-tool",
+            "--allow-all-tools",
+            "Exit codes",
+        ] {
+            assert!(help.contains(word), "{word} is missing in\n{help}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The client half of AHP over the local socket: connect (and start the daemon
+//! when none runs), requests and their replies, the mirrored state, reconnection.
+//!
+//! Never applies anything that the host did not publish, and knows no terminal.
+
+mod attached;
+mod connection;
+mod identity;
+mod meta;
+mod mirror;
+mod requests;
+mod rpc;
+mod start;
+mod summaries;
+mod uris;
+
+pub use attached::{Attached, Resumed, Update};
+pub use connection::{Client, ClientError, Event};
+pub use identity::Identity;
+pub use meta::{Answered, Todo, TodoStatus};
+pub use mirror::Mirror;
+pub use requests::{
+    Answer, ChoiceError, OpenRequest, Permission, Question, find_request, open_requests,
+    resolve_choice,
+};
+pub use rpc::RpcError;
+pub use start::{connect, connect_running};
+pub use summaries::{ResolveError, list_sessions, newest_in, resolve};
+pub use uris::{
+    ROOT, chat_uri, file_uri, new_session_uri, path_of_file_uri, session_id, session_uri, short_id,
+};
+
+pub(crate) use meta::{
+    cancelling, clients, session_answer, state_words, summary_state, text as meta_text, todos,
+    tool_answer, tool_meta,
+};
+pub(crate) use requests::{
+    DENY_WITH_WORDS, question_id, question_message, question_required, user_message, value_of,
+};
+pub(crate) use start::daemon_path;
+pub(crate) use uris::short_path;
+
+#[cfg(test)]
+pub(crate) use mirror::tests as mirror_tests;

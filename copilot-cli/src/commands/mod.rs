@@ -1,0 +1,95 @@
+//! The commands: one verb, one file.
+
+mod answer;
+mod attach;
+mod cancel;
+mod daemon;
+mod new;
+mod prompt;
+mod resume;
+mod send;
+mod sessions;
+
+use std::path::PathBuf;
+
+use ahp_types::state::SessionSummary;
+use ipc_proto::paths::Paths;
+
+use crate::args::{Cli, Command};
+use crate::client::{Client, ClientError, Identity, connect, list_sessions, resolve};
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+
+/// Runs what the command line asks for.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
+    let mut out = Output::default();
+    let paths = Paths::from_environment()
+        .map_err(|e| CliError::new("cannot tell where the daemon's files are").because(&e))?;
+    match cli.command {
+        None if cli.run.prompt.is_some() => prompt::run(&paths, cli.run, &mut out).await,
+        None if cli.run.continue_newest || cli.run.resume.is_some() => {
+            resume::run(&paths, cli.run, &mut out).await
+        }
+        None => new::run(&paths, cli.run, &mut out).await,
+        Some(Command::Attach(args)) => attach::run(&paths, args, &mut out).await,
+        Some(Command::Sessions { command }) => sessions::run(&paths, command, &mut out).await,
+        Some(Command::Send { session, text }) => send::run(&paths, &session, text).await,
+        Some(Command::Answer(args)) => answer::run(&paths, args, &mut out).await,
+        Some(Command::Cancel { session }) => {
+            cancel::run(&paths, "cancel", &session, &mut out).await
+        }
+        Some(Command::Daemon { command }) => daemon::run(&paths, command, &mut out).await,
+    }
+}
+
+/// A connection that was introduced, with the daemon started when none ran.
+async fn connected(paths: &Paths, identity: &Identity) -> Result<Client, CliError> {
+    let mut client = connect(paths, &identity.client_id).await?;
+    client.initialize(identity).await?;
+    Ok(client)
+}
+
+/// The same for a command that creates or attaches: its sessions get the
+/// environment of this process.
+async fn connected_with_environment(
+    paths: &Paths,
+    identity: &Identity,
+) -> Result<Client, CliError> {
+    let mut client = connect(paths, &identity.client_id).await?;
+    client.provide_environment().await?;
+    client.initialize(identity).await?;
+    Ok(client)
+}
+
+/// The session that a person named.
+async fn find_session(client: &mut Client, wanted: &str) -> Result<SessionSummary, CliError> {
+    let sessions = list_sessions(client).await?;
+    resolve(&sessions, wanted).cloned().map_err(|e| {
+        CliError::new(e.to_string()).hint("`copilot sessions list --all` shows every session")
+    })
+}
+
+fn working_folder() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|e| {
+        CliError::new("cannot tell the current folder")
+            .because(&e)
+            .hint("change to a folder that exists")
+    })
+}
+
+/// Follows the connection until the host has taken or refused this input.
+async fn confirmed(
+    attached: &mut crate::client::Attached,
+    input: i64,
+) -> Result<Result<(), String>, ClientError> {
+    loop {
+        match attached.next().await? {
+            crate::client::Update::Confirmed(seq) if seq == input => return Ok(Ok(())),
+            crate::client::Update::Rejected { input: seq, reason } if seq == input => {
+                return Ok(Err(reason));
+            }
+            crate::client::Update::Removed => return Ok(Err("the session was deleted".to_owned())),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,781 @@
+//! What the person is doing: input, dialog, notices. From keys and state to effects.
+//!
+//! Pure: time comes in as an argument, and effects are carried out by the loop.
+//! Never assumes that an effect happened: the mirrored state says so.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use ahp_types::actions::{
+    ChatPendingMessageRemovedAction, ChatPendingMessageSetAction, ChatTurnCancelledAction,
+    ChatTurnStartedAction, StateAction,
+};
+use ahp_types::state::{ChatState, Message, ModelSelection, PendingMessageKind, ResponsePart};
+use jiff::Timestamp;
+
+use super::dialog::{Dialog, Outcome};
+use super::diff::Contents;
+use super::editor::{Edit, Editor};
+use super::keys::Key;
+use super::line::{Colour, Line, Style};
+use crate::client::{
+    Answer, Mirror, OpenRequest, cancelling, open_requests, session_answer, tool_answer,
+    user_message,
+};
+use crate::text::one_line;
+use crate::tool_view::ToolView;
+
+/// Within this time a second Ctrl+C detaches.
+const TWICE: Duration = Duration::from_secs(2);
+/// Within this time a second Esc interrupts.
+const ESCAPE_TWICE: Duration = Duration::from_secs(1);
+/// How long a hint stays.
+const HINT: Duration = Duration::from_secs(4);
+
+/// What the loop has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Ask the host for an action.
+    Dispatch(Box<StateAction>, Sent),
+    /// Leave; the session goes on.
+    Detach,
+    /// Paint everything anew.
+    Redraw,
+    /// Load older turns and show everything from the beginning.
+    Older,
+}
+
+/// What an action was for, so that its echo or rejection means something.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sent {
+    Prompt(String),
+    Steer(String),
+    Answer(String),
+    Cancel,
+    TakeBack(String),
+}
+
+/// The connection, as a person needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Up,
+    /// Lost since then.
+    Lost(Instant),
+}
+
+/// Everything that is this terminal's own.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(super) editor: Editor,
+    pub(super) dialog: Option<Dialog>,
+    pub(super) link: Link,
+    pub(super) help: bool,
+    pub(super) model: Option<String>,
+    /// Lines that go into the scrollback with the next paint.
+    notices: Vec<Line>,
+    hint: Option<(String, Instant)>,
+    last_cancel: Option<Instant>,
+    last_escape: Option<Instant>,
+    /// Open requests that were seen, with their titles.
+    open: HashMap<String, String>,
+    ours: HashSet<String>,
+    sent: HashMap<i64, Sent>,
+}
+
+impl App {
+    pub(crate) fn new(model: Option<String>) -> Self {
+        Self {
+            editor: Editor::default(),
+            dialog: None,
+            link: Link::Up,
+            help: false,
+            model,
+            notices: Vec::new(),
+            hint: None,
+            last_cancel: None,
+            last_escape: None,
+            open: HashMap::new(),
+            ours: HashSet::new(),
+            sent: HashMap::new(),
+        }
+    }
+
+    /// Lines for the scrollback.
+    pub(crate) fn take_notices(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The hint of the moment, while it lasts.
+    pub(super) fn hint(&self, now: Instant) -> Option<&str> {
+        self.hint
+            .as_ref()
+            .filter(|(_, since)| now.duration_since(*since) < HINT)
+            .map(|(text, _)| text.as_str())
+    }
+
+    fn say(&mut self, text: impl Into<String>, now: Instant) {
+        self.hint = Some((text.into(), now));
+    }
+
+    fn note(&mut self, text: impl AsRef<str>) {
+        let line = Line::styled(
+            format!("ℹ {}", one_line(text.as_ref())),
+            Style::of(Colour::Yellow),
+        );
+        self.notices.push(line.hanging(2));
+    }
+
+    /// Takes in a new state: opens and closes dialogs, and says who answered.
+    /// Returns the contents that the open dialog needs.
+    pub(crate) fn sync(&mut self, mirror: &Mirror, contents: &mut Contents) -> Vec<String> {
+        let requests = mirror.chat().map(open_requests).unwrap_or_default();
+        let gone: Vec<(String, String)> = self
+            .open
+            .iter()
+            .filter(|(id, _)| !requests.iter().any(|r| r.id() == *id))
+            .map(|(id, title)| (id.clone(), title.clone()))
+            .collect();
+        for (id, title) in gone {
+            self.open.remove(&id);
+            if self.ours.remove(&id) {
+                continue;
+            }
+            let answered = mirror
+                .session()
+                .and_then(|s| session_answer(s, &id))
+                .or_else(|| mirror.chat().and_then(|chat| tool_call_answer(chat, &id)));
+            if let Some(answered) = answered {
+                self.note(format!("{title}: {answered}"));
+            }
+        }
+        for request in &requests {
+            self.open
+                .entry(request.id().to_owned())
+                .or_insert_with(|| title(request));
+        }
+        let first = requests.first();
+        if self.dialog.as_ref().map(Dialog::id) != first.map(OpenRequest::id) {
+            self.dialog = first.map(Dialog::new);
+        }
+        first
+            .map(Dialog::contents)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|uri| contents.want(uri))
+            .collect()
+    }
+
+    /// An action got its number.
+    pub(crate) fn sent(&mut self, input: i64, what: Sent) {
+        self.sent.insert(input, what);
+    }
+
+    /// The host took it.
+    pub(crate) fn confirmed(&mut self, input: i64) {
+        match self.sent.remove(&input) {
+            Some(Sent::TakeBack(text)) if self.editor.is_empty() => self.editor.set(&text),
+            Some(Sent::TakeBack(text)) => self.editor.remember(&text),
+            _ => {}
+        }
+    }
+
+    /// The host refused it.
+    pub(crate) fn rejected(&mut self, input: i64, reason: &str, mirror: &Mirror) -> Vec<Effect> {
+        match self.sent.remove(&input) {
+            // It could no longer join the turn: then it is the next one.
+            Some(Sent::Steer(text)) => {
+                return vec![self.pending(PendingMessageKind::Queued, text)];
+            }
+            Some(Sent::Prompt(text)) => {
+                self.note(format!("not sent: {reason}"));
+                if self.editor.is_empty() {
+                    self.editor.set(&text);
+                }
+            }
+            Some(Sent::Answer(id)) => {
+                // The reason names who was first, so that need not be said again.
+                self.open.remove(&id);
+                self.ours.remove(&id);
+                self.note(reason);
+            }
+            Some(Sent::Cancel) if mirror.active_turn().is_some() => self.note(reason),
+            Some(Sent::Cancel | Sent::TakeBack(_)) | None => {}
+        }
+        Vec::new()
+    }
+
+    /// Pasted text.
+    pub(crate) fn paste(&mut self, text: String, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        // As one insertion: a newline in it is text and sends nothing.
+        self.edit(Edit::Insert(text), mirror, now)
+    }
+
+    fn edit(&mut self, edit: Edit, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        self.key(Key::Edit(edit), mirror, now)
+    }
+
+    /// Takes a key.
+    pub(crate) fn key(&mut self, key: Key, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        match key {
+            Key::Cancel => return self.cancel(mirror, now),
+            Key::Redraw => return vec![Effect::Redraw],
+            _ => self.last_cancel = None,
+        }
+        if key != Key::Escape {
+            self.last_escape = None;
+        }
+        if let Some(dialog) = &mut self.dialog {
+            let requests = mirror.chat().map(open_requests).unwrap_or_default();
+            let Some(request) = requests.iter().find(|r| r.id() == dialog.id()) else {
+                return Vec::new();
+            };
+            if self.link != Link::Up {
+                self.say("not connected: the answer was not sent", now);
+                return Vec::new();
+            }
+            return match dialog.key(key, request) {
+                Outcome::Nothing => Vec::new(),
+                Outcome::Answer(answer) => self.answer(answer),
+                Outcome::CancelTurn => cancel_turn(mirror),
+            };
+        }
+        match key {
+            Key::Enter => self.submit(mirror, now),
+            Key::Queue => self.queue(mirror, now),
+            Key::EndOfInput if self.editor.is_empty() => vec![Effect::Detach],
+            Key::EndOfInput => {
+                self.editor.apply(Edit::Delete);
+                Vec::new()
+            }
+            Key::Escape => self.escape(mirror, now),
+            Key::Edit(Edit::Insert(text)) if text == "?" && self.editor.is_empty() => {
+                self.help = !self.help;
+                Vec::new()
+            }
+            Key::Edit(Edit::Up) if self.editor.is_empty() => match take_back(mirror) {
+                Some(effect) => vec![effect],
+                None => {
+                    self.editor.apply(Edit::Up);
+                    Vec::new()
+                }
+            },
+            Key::Edit(edit) => {
+                self.editor.apply(edit);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) -> Vec<Effect> {
+        let id = match &answer {
+            Answer::Permission { tool_call_id, .. } => tool_call_id.clone(),
+            Answer::Question { request_id, .. } => request_id.clone(),
+        };
+        // A second Enter before the host's word must not answer twice.
+        if !self.ours.insert(id.clone()) {
+            return Vec::new();
+        }
+        vec![Effect::Dispatch(
+            Box::new(answer.into_action()),
+            Sent::Answer(id),
+        )]
+    }
+
+    fn cancel(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        if self
+            .last_cancel
+            .is_some_and(|last| now.duration_since(last) < TWICE)
+        {
+            return vec![Effect::Detach];
+        }
+        self.last_cancel = Some(now);
+        let effects = cancel_turn(mirror);
+        if effects.is_empty() {
+            if !self.editor.is_empty() {
+                let text = self.editor.take();
+                self.editor.remember(&text);
+            }
+            self.say("Ctrl+C again detaches", now);
+        } else {
+            self.say("cancelling; Ctrl+C again detaches", now);
+        }
+        effects
+    }
+
+    fn escape(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        if self.help {
+            self.help = false;
+            return Vec::new();
+        }
+        if mirror.active_turn().is_none() {
+            return Vec::new();
+        }
+        if self
+            .last_escape
+            .take()
+            .is_some_and(|last| now.duration_since(last) < ESCAPE_TWICE)
+        {
+            self.say("interrupting", now);
+            return cancel_turn(mirror);
+        }
+        self.last_escape = Some(now);
+        self.say("Esc again interrupts", now);
+        Vec::new()
+    }
+
+    fn submit(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        let text = self.editor.text().trim().to_owned();
+        if text.is_empty() {
+            return Vec::new();
+        }
+        if let Some(command) = slash_command(&text) {
+            let command = command.to_owned();
+            self.editor.take();
+            self.editor.remember(&text);
+            return self.slash(&command, mirror, now);
+        }
+        let Some(text) = self.ready_text(now) else {
+            return Vec::new();
+        };
+        let steering = mirror.chat().is_some_and(|c| c.steering_message.is_some());
+        match mirror.active_turn() {
+            None => vec![self.prompt(text)],
+            Some(_) if steering => vec![self.pending(PendingMessageKind::Queued, text)],
+            Some(_) => vec![self.pending(PendingMessageKind::Steering, text)],
+        }
+    }
+
+    fn queue(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        if self.editor.text().trim().is_empty() {
+            return Vec::new();
+        }
+        let Some(text) = self.ready_text(now) else {
+            return Vec::new();
+        };
+        match mirror.active_turn() {
+            None => vec![self.prompt(text)],
+            Some(_) => vec![self.pending(PendingMessageKind::Queued, text)],
+        }
+    }
+
+    /// Takes the text out of the input, if it can be sent now.
+    fn ready_text(&mut self, now: Instant) -> Option<String> {
+        if self.link != Link::Up {
+            self.say("not connected: the text stays here", now);
+            return None;
+        }
+        self.help = false;
+        let text = self.editor.take();
+        self.editor.remember(&text);
+        Some(text.trim().to_owned())
+    }
+
+    fn message(&self, text: &str) -> Message {
+        let mut message = user_message(text);
+        message.model = self
+            .model
+            .clone()
+            .map(|id| ModelSelection { id, config: None });
+        message
+    }
+
+    /// The effect that starts a turn.
+    pub(crate) fn prompt(&self, text: String) -> Effect {
+        let action = StateAction::ChatTurnStarted(ChatTurnStartedAction {
+            turn_id: uuid::Uuid::new_v4().to_string(),
+            started_at: Timestamp::now().to_string(),
+            message: self.message(&text),
+            queued_message_id: None,
+            meta: None,
+        });
+        Effect::Dispatch(Box::new(action), Sent::Prompt(text))
+    }
+
+    fn pending(&self, kind: PendingMessageKind, text: String) -> Effect {
+        let action = StateAction::ChatPendingMessageSet(ChatPendingMessageSetAction {
+            kind,
+            id: uuid::Uuid::new_v4().to_string(),
+            message: self.message(&text),
+        });
+        let sent = match kind {
+            PendingMessageKind::Steering => Sent::Steer(text),
+            PendingMessageKind::Queued => Sent::Prompt(text),
+        };
+        Effect::Dispatch(Box::new(action), sent)
+    }
+
+    fn slash(&mut self, command: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        match command {
+            "help" => self.help = true,
+            "exit" | "quit" => return vec![Effect::Detach],
+            "cancel" => {
+                let effects = cancel_turn(mirror);
+                if effects.is_empty() {
+                    self.say("nothing is running", now);
+                }
+                return effects;
+            }
+            "older" => {
+                if mirror.chat().is_none_or(|c| c.turns_next_cursor.is_none()) {
+                    self.say("there are no earlier turns", now);
+                } else {
+                    return vec![Effect::Older];
+                }
+            }
+            other => self.say(
+                format!("there is no command /{other}; /help lists them"),
+                now,
+            ),
+        }
+        Vec::new()
+    }
+}
+
+/// The name of a slash command, when the text is one and not a path.
+fn slash_command(text: &str) -> Option<&str> {
+    let name = text.strip_prefix('/')?.split_whitespace().next()?;
+    name.chars()
+        .all(|c| c.is_ascii_lowercase() || c == '-')
+        .then_some(name)
+}
+
+fn cancel_turn(mirror: &Mirror) -> Vec<Effect> {
+    let under_way = mirror.session().is_some_and(cancelling);
+    match mirror.active_turn() {
+        Some(turn) if !under_way => {
+            let action = StateAction::ChatTurnCancelled(ChatTurnCancelledAction {
+                turn_id: turn.to_owned(),
+                duration: 0,
+                meta: None,
+            });
+            vec![Effect::Dispatch(Box::new(action), Sent::Cancel)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The effect that takes back what was queued last.
+fn take_back(mirror: &Mirror) -> Option<Effect> {
+    let chat = mirror.chat()?;
+    let queued = chat.queued_messages.as_deref().and_then(<[_]>::last);
+    let (kind, message) = match (queued, &chat.steering_message) {
+        (Some(message), _) => (PendingMessageKind::Queued, message),
+        (None, Some(message)) => (PendingMessageKind::Steering, message),
+        (None, None) => return None,
+    };
+    let action = StateAction::ChatPendingMessageRemoved(ChatPendingMessageRemovedAction {
+        kind,
+        id: message.id.clone(),
+    });
+    Some(Effect::Dispatch(
+        Box::new(action),
+        Sent::TakeBack(message.message.text.clone()),
+    ))
+}
+
+/// What a request is called when someone else has answered it.
+fn title(request: &OpenRequest) -> String {
+    let text = match request {
+        OpenRequest::Permission(p) => p.call.invocation_message.as_text(),
+        OpenRequest::Question(q) => q
+            .request
+            .message
+            .as_deref()
+            .or_else(|| q.questions().first().map(crate::client::question_message))
+            .unwrap_or("a question"),
+    };
+    crate::text::truncate(&one_line(text), 60)
+}
+
+fn tool_call_answer(chat: &ChatState, id: &str) -> Option<crate::client::Answered> {
+    let active = chat
+        .active_turn
+        .as_ref()
+        .map(|t| t.response_parts.as_slice());
+    let last = chat.turns.last().map(|t| t.response_parts.as_slice());
+    active
+        .into_iter()
+        .chain(last)
+        .flatten()
+        .filter_map(|part| match part {
+            ResponsePart::ToolCall(part) => Some(&part.tool_call),
+            _ => None,
+        })
+        .find(|call| ToolView::of(call).is_some_and(|view| view.id == id))
+        .and_then(tool_answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::client::mirror_tests::{CHAT, SESSION, envelope, mirror};
+
+    struct Run {
+        app: App,
+        mirror: Mirror,
+        contents: Contents,
+        now: Instant,
+        seq: u64,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            Self {
+                app: App::new(None),
+                mirror: mirror(),
+                contents: Contents::default(),
+                now: Instant::now(),
+                seq: 10,
+            }
+        }
+
+        fn working() -> Self {
+            let mut run = Self::new();
+            run.act(CHAT, json!({"type": "chat/turnStarted", "turnId": "t", "startedAt": "2025-01-01T00:00:00.000Z",
+                "message": {"text": "x", "origin": {"kind": "user"}}}));
+            run
+        }
+
+        fn asking() -> Self {
+            let mut run = Self::working();
+            run.act(CHAT, json!({"type": "chat/toolCallStart", "turnId": "t", "toolCallId": "c", "toolName": "shell", "displayName": "Shell"}));
+            run.act(CHAT, json!({"type": "chat/toolCallReady", "turnId": "t", "toolCallId": "c", "invocationMessage": "rm x",
+                "options": [{"id": "allow-once", "label": "Allow once", "kind": "approve"}, {"id": "deny", "label": "Deny", "kind": "deny"}]}));
+            run
+        }
+
+        fn act(&mut self, channel: &str, action: Value) {
+            self.seq += 1;
+            self.mirror.apply(&envelope(channel, self.seq, action));
+            self.app.sync(&self.mirror, &mut self.contents);
+        }
+
+        fn press(&mut self, key: Key) -> Vec<Effect> {
+            self.app.key(key, &self.mirror, self.now)
+        }
+
+        fn enter(&mut self, text: &str) -> Vec<Effect> {
+            self.press(Key::Edit(Edit::Insert(text.to_owned())));
+            self.press(Key::Enter)
+        }
+    }
+
+    /// The one action among the effects, as JSON.
+    fn action(effects: &[Effect]) -> Value {
+        match effects {
+            [Effect::Dispatch(action, _)] => serde_json::to_value(action).unwrap(),
+            other => panic!("not one action: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn enter_prompts_steers_or_queues() {
+        let sent = action(&Run::new().enter("hi"));
+        assert_eq!(
+            (&sent["type"], &sent["message"]["text"]),
+            (&json!("chat/turnStarted"), &json!("hi"))
+        );
+        let mut run = Run::working();
+        assert_eq!(action(&run.enter("a"))["kind"], "steering");
+        run.act(
+            CHAT,
+            json!({"type": "chat/pendingMessageSet", "kind": "steering", "id": "m",
+            "message": {"text": "a", "origin": {"kind": "user"}}}),
+        );
+        assert_eq!(
+            action(&run.enter("b"))["kind"],
+            "queued",
+            "one steers already"
+        );
+        let mut run = Run::working();
+        run.press(Key::Edit(Edit::Insert("c".into())));
+        assert_eq!(action(&run.press(Key::Queue))["kind"], "queued");
+        assert!(run.press(Key::Queue).is_empty(), "nothing is left to queue");
+    }
+
+    #[test]
+    fn the_model_goes_with_every_message() {
+        let mut run = Run::new();
+        run.app.model = Some("m1".into());
+        assert_eq!(action(&run.enter("hi"))["message"]["model"]["id"], "m1");
+    }
+
+    #[test]
+    fn steering_that_comes_too_late_is_queued() {
+        let mut run = Run::working();
+        run.app.sent(1, Sent::Steer("a".into()));
+        let effects = run.app.rejected(1, "no turn is running", &run.mirror);
+        assert_eq!(action(&effects)["kind"], "queued");
+    }
+
+    #[test]
+    fn what_was_not_sent_comes_back() {
+        let mut run = Run::new();
+        run.enter("hi");
+        run.app.sent(1, Sent::Prompt("hi".into()));
+        run.app.rejected(1, "a turn is running", &run.mirror);
+        assert_eq!(run.app.editor.text(), "hi");
+        assert_eq!(
+            run.app.take_notices()[0].text(),
+            "ℹ not sent: a turn is running"
+        );
+        let mut run = Run::new();
+        run.app.link = Link::Lost(run.now);
+        assert!(run.enter("kept").is_empty());
+        assert_eq!(run.app.editor.text(), "kept");
+    }
+
+    #[test]
+    fn control_c_cancels_then_detaches_within_two_seconds() {
+        let mut run = Run::working();
+        assert_eq!(
+            action(&run.press(Key::Cancel))["type"],
+            "chat/turnCancelled"
+        );
+        assert_eq!(run.press(Key::Cancel), [Effect::Detach]);
+        let mut run = Run::new();
+        run.press(Key::Edit(Edit::Insert("text".into())));
+        assert!(run.press(Key::Cancel).is_empty());
+        assert!(run.app.editor.is_empty());
+        run.now += Duration::from_secs(3);
+        assert!(run.press(Key::Cancel).is_empty(), "too late for the second");
+        assert_eq!(run.press(Key::Cancel), [Effect::Detach]);
+    }
+
+    #[test]
+    fn a_cancel_under_way_is_not_asked_for_again() {
+        let mut run = Run::working();
+        run.act(
+            SESSION,
+            json!({"type": "session/metaChanged", "_meta": {"copilot.cancelling": true}}),
+        );
+        assert!(run.press(Key::Cancel).is_empty());
+    }
+
+    #[test]
+    fn escape_twice_interrupts_and_once_does_not() {
+        let mut run = Run::working();
+        assert!(run.press(Key::Escape).is_empty());
+        assert_eq!(
+            action(&run.press(Key::Escape))["type"],
+            "chat/turnCancelled"
+        );
+        assert!(run.press(Key::Escape).is_empty());
+        run.press(Key::Edit(Edit::Left));
+        assert!(
+            run.press(Key::Escape).is_empty(),
+            "another key came between"
+        );
+        run.now += Duration::from_secs(2);
+        assert!(run.press(Key::Escape).is_empty(), "too late");
+    }
+
+    #[test]
+    fn end_of_input_detaches_only_from_an_empty_line() {
+        let mut run = Run::new();
+        assert_eq!(run.press(Key::EndOfInput), [Effect::Detach]);
+        run.press(Key::Edit(Edit::Insert("x".into())));
+        assert!(run.press(Key::EndOfInput).is_empty());
+    }
+
+    #[test]
+    fn up_takes_back_what_was_queued_last() {
+        let mut run = Run::working();
+        for id in ["m1", "m2"] {
+            run.act(
+                CHAT,
+                json!({"type": "chat/pendingMessageSet", "kind": "queued", "id": id,
+                "message": {"text": format!("text {id}"), "origin": {"kind": "user"}}}),
+            );
+        }
+        let effects = run.press(Key::Edit(Edit::Up));
+        assert_eq!(action(&effects)["id"], "m2");
+        run.app.sent(1, Sent::TakeBack("text m2".into()));
+        run.app.confirmed(1);
+        assert_eq!(run.app.editor.text(), "text m2");
+    }
+
+    #[test]
+    fn slash_commands_are_never_sent() {
+        let mut run = Run::new();
+        assert!(run.enter("/nonsense please").is_empty());
+        assert_eq!(
+            run.app.hint(run.now),
+            Some("there is no command /nonsense; /help lists them")
+        );
+        assert_eq!(run.enter("/exit"), [Effect::Detach]);
+        assert!(run.enter("/help").is_empty());
+        assert!(run.app.help);
+        assert_eq!(
+            action(&run.enter("/home/ada is full"))["type"],
+            "chat/turnStarted"
+        );
+        assert_eq!(
+            action(&Run::working().enter("/cancel"))["type"],
+            "chat/turnCancelled"
+        );
+    }
+
+    #[test]
+    fn a_question_mark_helps_on_an_empty_line_only() {
+        let mut run = Run::new();
+        run.press(Key::Edit(Edit::Insert("?".into())));
+        assert!(run.app.help && run.app.editor.is_empty());
+        run.press(Key::Edit(Edit::Insert("why".into())));
+        run.press(Key::Edit(Edit::Insert("?".into())));
+        assert_eq!(run.app.editor.text(), "why?");
+    }
+
+    #[test]
+    fn a_paste_is_text_whatever_is_in_it() {
+        let mut run = Run::new();
+        let effects = run.app.paste("a\r\nb\n".into(), &run.mirror, run.now);
+        assert!(effects.is_empty());
+        assert_eq!(run.app.editor.text(), "a\nb\n");
+    }
+
+    #[test]
+    fn a_dialog_opens_answers_once_and_closes() {
+        let mut run = Run::asking();
+        assert!(run.app.dialog.is_some());
+        let sent = action(&run.press(Key::Enter));
+        assert_eq!(sent["selectedOptionId"], "allow-once");
+        assert!(run.press(Key::Enter).is_empty(), "the answer is under way");
+        run.act(CHAT, json!({"type": "chat/toolCallConfirmed", "turnId": "t", "toolCallId": "c", "approved": true,
+            "confirmed": "user-action", "selectedOptionId": "allow-once"}));
+        assert!(run.app.dialog.is_none());
+        assert!(
+            run.app.take_notices().is_empty(),
+            "we know what we answered"
+        );
+    }
+
+    #[test]
+    fn another_clients_answer_closes_the_dialog_and_is_told() {
+        let mut run = Run::asking();
+        run.act(CHAT, json!({"type": "chat/toolCallConfirmed", "turnId": "t", "toolCallId": "c", "approved": true,
+            "confirmed": "user-action", "selectedOptionId": "allow-once",
+            "_meta": {"copilot.answeredBy": {"name": "terminal pts/9", "trust": "local", "choice": "allow-once"}}}));
+        assert!(run.app.dialog.is_none());
+        assert_eq!(
+            run.app.take_notices()[0].text(),
+            "ℹ rm x: answered by terminal pts/9: allow-once"
+        );
+    }
+
+    #[test]
+    fn losing_the_race_is_told_once() {
+        let mut run = Run::asking();
+        run.press(Key::Enter);
+        run.app.sent(1, Sent::Answer("c".into()));
+        run.app
+            .rejected(1, "already answered by terminal pts/9 (deny)", &run.mirror);
+        run.act(CHAT, json!({"type": "chat/toolCallConfirmed", "turnId": "t", "toolCallId": "c", "approved": false, "reason": "denied",
+            "_meta": {"copilot.answeredBy": {"name": "terminal pts/9", "trust": "local", "choice": "deny"}}}));
+        let notices: Vec<_> = run.app.take_notices().iter().map(Line::text).collect();
+        assert_eq!(notices, ["ℹ already answered by terminal pts/9 (deny)"]);
+    }
+}
