@@ -1,0 +1,82 @@
+//! A client for the tests of tools: it allows everything and remembers what it was told.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use agent_client_protocol::v1::schema::{SessionUpdate, ToolCallUpdate};
+use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::Value;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Answer, Decision, Host, Outcome, Prepared, Question, Tool, ToolContext};
+
+#[derive(Default)]
+pub(crate) struct TestHost {
+    pub(crate) updates: Mutex<Vec<SessionUpdate>>,
+    pub(crate) questions: Mutex<Vec<Question>>,
+    pub(crate) answer: Mutex<Option<Answer>>,
+}
+
+impl Host for TestHost {
+    fn update(&self, update: SessionUpdate) -> BoxFuture<'_, ()> {
+        self.updates.lock().unwrap().push(update);
+        async {}.boxed()
+    }
+
+    fn request_permission(&self, _call: ToolCallUpdate) -> BoxFuture<'_, Decision> {
+        async { Decision::Allowed }.boxed()
+    }
+
+    fn ask<'a>(&'a self, _call_id: &'a str, question: &'a Question) -> BoxFuture<'a, Answer> {
+        self.questions.lock().unwrap().push(question.clone());
+        let answer = self.answer.lock().unwrap().clone();
+        async move { answer.unwrap_or(Answer::Declined) }.boxed()
+    }
+
+    fn shows_terminal_output(&self) -> bool {
+        true
+    }
+}
+
+impl TestHost {
+    /// The streamed output of shell calls.
+    pub(crate) fn terminal_output(&self) -> String {
+        self.updates
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|update| match update {
+                SessionUpdate::ToolCallUpdate(update) => update.meta.as_ref(),
+                _ => None,
+            })
+            .filter_map(|meta| meta.get("terminal_output")?.get("data")?.as_str())
+            .collect()
+    }
+}
+
+pub(crate) fn context(cwd: &Path) -> (ToolContext, Arc<TestHost>) {
+    let host = Arc::new(TestHost::default());
+    let context = ToolContext {
+        cwd: cwd.canonicalize().unwrap(),
+        call_id: format!("call-{}", uuid::Uuid::new_v4()),
+        host: host.clone(),
+        cancel: CancellationToken::new(),
+        background: TaskTracker::new(),
+    };
+    (context, host)
+}
+
+/// Prepares a call. A wrong input is an error.
+pub(crate) fn prepare(tool: &dyn Tool, cwd: &Path, input: &Value) -> Result<Prepared, String> {
+    tool.prepare(input, &context(cwd).0)
+}
+
+/// Runs a call without asking. A wrong input is a failure.
+pub(crate) async fn run(tool: &dyn Tool, cwd: &Path, input: Value) -> Outcome {
+    match prepare(tool, cwd, &input) {
+        Ok(prepared) => prepared.run.await,
+        Err(error) => Outcome::failed(error),
+    }
+}
