@@ -36,12 +36,12 @@ pub struct RunArgs {
     pub prompt: Option<String>,
 
     /// With -p: print only the answer
-    #[arg(short, long, requires = "prompt")]
+    #[arg(short, long)]
     pub silent: bool,
 
-    /// With -p: how to print
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text, requires = "prompt")]
-    pub output_format: OutputFormat,
+    /// With -p: how to print [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub output_format: Option<OutputFormat>,
 
     /// The model to use
     #[arg(long, value_name = "MODEL")]
@@ -70,6 +70,19 @@ pub struct RunArgs {
     /// Allow everything that no rule denies
     #[arg(long)]
     pub allow_all_tools: bool,
+}
+
+impl RunArgs {
+    /// The first flag that only means something with `-p`, when there is no `-p`.
+    /// (The parser's own check gives way as soon as a prompt is a plain word.)
+    pub fn flag_without_prompt(&self) -> Option<&'static str> {
+        match self.prompt {
+            Some(_) => None,
+            None if self.silent => Some("--silent"),
+            None if self.output_format.is_some() => Some("--output-format"),
+            None => None,
+        }
+    }
 }
 
 /// How `-p` prints.
@@ -259,7 +272,7 @@ mod tests {
         assert_eq!(parse(&["-p"]).unwrap().run.prompt.as_deref(), Some(""));
         let cli = parse(&["-p", "hi", "-s", "--output-format", "json"]).unwrap();
         assert!(cli.run.silent);
-        assert_eq!(cli.run.output_format, OutputFormat::Json);
+        assert_eq!(cli.run.output_format, Some(OutputFormat::Json));
     }
 
     #[test]
@@ -295,7 +308,6 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_a_usage_error() {
         let table: &[(&[&str], ErrorKind)] = &[
-            (&["-s", "hi"], ErrorKind::MissingRequiredArgument),
             (&["-p", "a", "-i", "b"], ErrorKind::ArgumentConflict),
             (&["-p", "a", "b"], ErrorKind::ArgumentConflict),
             (&["--continue", "--resume"], ErrorKind::ArgumentConflict),
@@ -317,6 +329,23 @@ mod tests {
             let error = parse(args).expect_err(&format!("{args:?} should not parse"));
             assert_eq!(error.kind(), *kind, "{args:?}");
             assert_eq!(error.exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn flags_of_one_shot_need_it() {
+        let table: &[(&[&str], Option<&str>)] = &[
+            (&["-s", "hi"], Some("--silent")),
+            (&["--output-format", "json"], Some("--output-format")),
+            (&["-s", "-p", "hi"], None),
+            (&["hi"], None),
+        ];
+        for (args, flag) in table {
+            assert_eq!(
+                parse(args).unwrap().run.flag_without_prompt(),
+                *flag,
+                "{args:?}"
+            );
         }
     }
 

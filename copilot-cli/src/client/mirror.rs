@@ -291,7 +291,7 @@ pub(crate) mod tests {
         mirror.apply_snapshot(snapshot(
             "ahp-terminal:/s/c",
             json!({"title": "ls", "content": [], "lifecycle": {"status": "running"},
-                   "claim": {"kind": "session", "session": SESSION}}),
+                   "claim": {"kind": "session", "session": SESSION, "chat": CHAT}}),
         ));
         mirror.apply(&envelope(
             "ahp-terminal:/s/c",

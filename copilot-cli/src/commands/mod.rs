@@ -25,6 +25,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
     let mut out = Output::default();
     let paths = Paths::from_environment()
         .map_err(|e| CliError::new("cannot tell where the daemon's files are").because(&e))?;
+    if let Some(flag) = cli.run.flag_without_prompt() {
+        return Err(CliError::usage(format!("{flag} only goes with -p PROMPT")));
+    }
     match cli.command {
         None if cli.run.prompt.is_some() => prompt::run(&paths, cli.run, &mut out).await,
         None if cli.run.continue_newest || cli.run.resume.is_some() => {

@@ -33,6 +33,7 @@ const MAX_PIPE_BYTES: u64 = 8 * 1024 * 1024;
 
 pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Result<Exit, CliError> {
     let prompt = full_prompt(args.prompt.as_deref().unwrap_or_default(), piped()?)?;
+    let format = args.output_format.unwrap_or_default();
     let identity = Identity::command("-p");
     let mut client = connected_with_environment(paths, &identity).await?;
     let session = match resume::wanted(&args) {
@@ -48,7 +49,7 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
         attached,
         paths,
         identity,
-        printer: Printer::new(args.output_format, args.silent),
+        printer: Printer::new(format, args.silent),
         turn: uuid::Uuid::new_v4().to_string(),
         state: None,
         denied: false,
@@ -58,7 +59,7 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     one_shot.printer.finish(out)?;
     one_shot.close().await;
     let exit = result?;
-    if !args.silent && args.output_format == OutputFormat::Text {
+    if !args.silent && format == OutputFormat::Text {
         out.note(&format!(
             "session {} is kept: copilot --resume={}",
             short_id(&session),
