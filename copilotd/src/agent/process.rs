@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub struct AgentProcess {
     pid: u32,
     lines: mpsc::Sender<String>,
     stop: CancellationToken,
+    /// Set when the process is reaped: its number may belong to another one from then on.
+    gone: Arc<AtomicBool>,
 }
 
 /// Why a line could not be given to an agent.
@@ -101,15 +104,16 @@ impl AgentProcess {
 
     /// Kills the process and everything it started; [`AgentEvent::Ended`] follows.
     pub fn kill(&self) {
-        tree::kill_tree(self.pid);
+        if !self.gone.load(Ordering::Acquire) {
+            tree::kill_tree(self.pid);
+        }
         self.stop.cancel();
     }
 }
 
 impl Drop for AgentProcess {
     fn drop(&mut self) {
-        tree::kill_tree(self.pid);
-        self.stop.cancel();
+        self.kill();
     }
 }
 
@@ -148,22 +152,25 @@ pub fn spawn(
     let (line_sender, line_receiver) = mpsc::channel(LINES_WAITING);
     let (event_sender, event_receiver) = mpsc::channel(EVENTS_WAITING);
     let stop = CancellationToken::new();
+    let gone = Arc::new(AtomicBool::new(false));
     tokio::spawn(write_lines(stdin, line_receiver, stop.clone()));
     let last_words = stderr.map(|stderr| tokio::spawn(keep_last_words(stderr, stop.clone())));
-    tokio::spawn(supervise(
+    tokio::spawn(supervise(Supervisor {
         child,
         pid,
         stdout,
-        event_sender,
+        events: event_sender,
         last_words,
-        stop.clone(),
+        stop: stop.clone(),
         known,
-    ));
+        gone: Arc::clone(&gone),
+    }));
     Ok((
         AgentProcess {
             pid,
             lines: line_sender,
             stop,
+            gone,
         },
         event_receiver,
     ))
@@ -241,15 +248,29 @@ async fn keep_last_words(mut stderr: ChildStderr, stop: CancellationToken) -> Ve
     }
 }
 
-async fn supervise(
-    mut child: Child,
+/// What watches over one agent process until it is gone.
+struct Supervisor {
+    child: Child,
     pid: u32,
     stdout: ChildStdout,
     events: mpsc::Sender<AgentEvent>,
     last_words: Option<JoinHandle<Vec<u8>>>,
     stop: CancellationToken,
     known: Arc<KnownChildren>,
-) {
+    gone: Arc<AtomicBool>,
+}
+
+async fn supervise(supervisor: Supervisor) {
+    let Supervisor {
+        mut child,
+        pid,
+        stdout,
+        events,
+        last_words,
+        stop,
+        known,
+        gone,
+    } = supervisor;
     let mut reading = std::pin::pin!(read_messages(stdout, &events, &stop));
     let broken = tokio::select! {
         broken = &mut reading => broken,
@@ -262,6 +283,7 @@ async fn supervise(
     }
     tree::kill_tree(pid);
     let status = child.wait().await;
+    gone.store(true, Ordering::Release);
     known.remove(pid);
     tree::sweep_orphans(&known.all()).await;
     let how = match (broken, status) {

@@ -122,14 +122,21 @@ impl Call {
             .unwrap_or_else(|| kind_name(self.kind).to_owned())
     }
 
-    /// The input as people read it: the command, or JSON.
+    /// The input as people read it: the command, the address, the changed paths (the change itself
+    /// is shown beside them), or JSON.
     pub fn input_text(&self) -> Option<String> {
-        let input = self.input.as_ref()?;
-        let command = input.get("command").and_then(Value::as_str);
-        match (self.kind, command) {
-            (ToolKind::Execute, Some(command)) => Some(command.to_owned()),
-            _ => serde_json::to_string_pretty(input).ok(),
+        let paths: Vec<String> = self.diffs().map(|d| d.path.display().to_string()).collect();
+        if !paths.is_empty() {
+            return Some(paths.join("\n"));
         }
+        let input = self.input.as_ref()?;
+        let named = |key: &str| input.get(key).and_then(Value::as_str).map(str::to_owned);
+        let plain = match self.kind {
+            ToolKind::Execute => named("command"),
+            ToolKind::Fetch => named("url"),
+            _ => None,
+        };
+        plain.or_else(|| serde_json::to_string_pretty(input).ok())
     }
 
     fn meta(&self) -> JsonObject {

@@ -5,7 +5,7 @@
 //! the agent is gone, among its ancestors. What this does not see: a process that somebody else
 //! started on an agent's behalf (`systemd-run`, `at`, a container engine, another user's shell).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -30,6 +30,27 @@ pub fn adopt_orphans() {
 }
 
 #[cfg(target_os = "linux")]
+fn process(pid: i32) -> Option<Process> {
+    parse_stat(
+        pid,
+        &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?,
+    )
+}
+
+#[cfg(target_os = "linux")]
+fn parent_of(pid: i32) -> Option<i32> {
+    process(pid).map(|p| p.parent)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn parent_of(pid: i32) -> Option<i32> {
+    processes()
+        .into_iter()
+        .find(|p| p.pid == pid)
+        .map(|p| p.parent)
+}
+
+#[cfg(target_os = "linux")]
 fn processes() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -37,12 +58,7 @@ fn processes() -> Vec<Process> {
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| {
-            parse_stat(
-                pid,
-                &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?,
-            )
-        })
+        .filter_map(process)
         .collect()
 }
 
@@ -85,20 +101,24 @@ fn processes() -> Vec<Process> {
         .collect()
 }
 
+/// More ancestors than any process has; the table of processes is not read as one.
+const MAX_ANCESTORS: usize = 10_000;
+
 /// Whether `pid` is `ancestor` or descends from it. A process that cannot be seen counts as one:
 /// whoever cannot be looked at is not trusted.
 pub fn descends_from(pid: u32, ancestor: u32) -> bool {
-    let parents: HashMap<i32, i32> = processes().into_iter().map(|p| (p.pid, p.parent)).collect();
     let (mut at, ancestor) = (pid as i32, ancestor as i32);
-    for _ in 0..parents.len().max(1) {
+    for _ in 0..MAX_ANCESTORS {
         if at == ancestor {
             return true;
         }
-        match parents.get(&at) {
-            Some(0 | 1) => return at == 1 && ancestor == 1,
-            Some(parent) => at = *parent,
-            // Parents outside this process's view (a container's host) are nobody's agents.
-            None => return at == pid as i32,
+        match parent_of(at) {
+            // The first process, or one whose parent is outside of what is seen here.
+            Some(0) => return false,
+            Some(parent) => at = parent,
+            // An ancestor that ended meanwhile gave its children to another: look again.
+            None if at == pid as i32 => return true,
+            None => at = pid as i32,
         }
     }
     true

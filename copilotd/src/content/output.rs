@@ -11,7 +11,7 @@ use super::store::hex;
 
 /// As much of one output as is kept. Bytes. A command that prints for ever must not fill the
 /// disk; what comes after is dropped.
-pub const MAX_OUTPUT_BYTES: u64 = 64 * 1024 * 1024;
+pub const MAX_OUTPUT_BYTES: u64 = 512 * 1024 * 1024;
 
 /// The kept output of a tool call, open for appending.
 #[derive(Debug)]

@@ -20,12 +20,14 @@ const OUTPUT: &str = "copilot-output:/";
 /// A reference to content. `Display` writes it and `FromStr` reads it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ContentUri {
-    /// `copilot-content:/<session>/<sha256>`
+    /// `copilot-content:/<session>/<sha256>?from=BYTE&to=BYTE`
     Content {
         /// The session's uuid; checked when it is read.
         session: String,
         /// The name of the blob; checked when it is read.
         sha256: String,
+        /// The part that is meant, as for [`ContentUri::Output`].
+        range: Option<Range<u64>>,
     },
     /// `copilot-output:/<session>/<tool call id>?from=BYTE&to=BYTE`
     Output {
@@ -52,7 +54,14 @@ pub struct UriError {
 impl fmt::Display for ContentUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Content { session, sha256 } => write!(f, "{CONTENT}{session}/{sha256}"),
+            Self::Content {
+                session,
+                sha256,
+                range,
+            } => {
+                write!(f, "{CONTENT}{session}/{sha256}")?;
+                write_range(f, range.as_ref())
+            }
             Self::Output {
                 session,
                 tool_call_id,
@@ -60,16 +69,20 @@ impl fmt::Display for ContentUri {
             } => {
                 let id = utf8_percent_encode(tool_call_id, ENCODED);
                 write!(f, "{OUTPUT}{session}/{id}")?;
-                match range {
-                    None => Ok(()),
-                    Some(Range {
-                        start,
-                        end: u64::MAX,
-                    }) => write!(f, "?from={start}"),
-                    Some(Range { start, end }) => write!(f, "?from={start}&to={end}"),
-                }
+                write_range(f, range.as_ref())
             }
         }
+    }
+}
+
+fn write_range(f: &mut fmt::Formatter<'_>, range: Option<&Range<u64>>) -> fmt::Result {
+    match range {
+        None => Ok(()),
+        Some(Range {
+            start,
+            end: u64::MAX,
+        }) => write!(f, "?from={start}"),
+        Some(Range { start, end }) => write!(f, "?from={start}&to={end}"),
     }
 }
 
@@ -85,27 +98,25 @@ impl FromStr for ContentUri {
 }
 
 fn parse(uri: &str) -> Result<ContentUri, &'static str> {
-    let no_session = "it names no session";
-    if let Some(rest) = uri.strip_prefix(CONTENT) {
-        let (session, sha256) = rest.split_once('/').ok_or(no_session)?;
-        if sha256.contains(['/', '?', '#']) {
-            return Err("there is something after the content's name");
-        }
-        return Ok(ContentUri::Content {
-            session: session.to_owned(),
-            sha256: sha256.to_owned(),
-        });
-    }
+    let is_content = uri.starts_with(CONTENT);
+    let scheme = if is_content { CONTENT } else { OUTPUT };
     let rest = uri
-        .strip_prefix(OUTPUT)
+        .strip_prefix(scheme)
         .ok_or("it begins with neither of our schemes")?;
     let (path, query) = match rest.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (rest, None),
     };
-    let (session, id) = path.split_once('/').ok_or(no_session)?;
+    let (session, id) = path.split_once('/').ok_or("it names no session")?;
     if id.contains(['/', '#']) {
-        return Err("there is something after the tool call");
+        return Err("there is something after the name");
+    }
+    if is_content {
+        return Ok(ContentUri::Content {
+            session: session.to_owned(),
+            sha256: id.to_owned(),
+            range: query.map(range).transpose()?,
+        });
     }
     let id = percent_decode_str(id)
         .decode_utf8()
@@ -160,12 +171,14 @@ mod tests {
 
     #[test]
     fn the_written_form_is_frozen() {
-        let content = ContentUri::Content {
+        let content = |range| ContentUri::Content {
             session: "s".to_owned(),
             sha256: "abc".to_owned(),
+            range,
         };
         let table = [
-            (content, "copilot-content:/s/abc"),
+            (content(None), "copilot-content:/s/abc"),
+            (content(Some(2..5)), "copilot-content:/s/abc?from=2&to=5"),
             (output("call-1", None), "copilot-output:/s/call-1"),
             (
                 output("a/b ä?#%", None),
@@ -196,7 +209,7 @@ mod tests {
             "copilot-content:",
             "copilot-content:/s",
             "copilot-content:/s/a/b",
-            "copilot-content:/s/a?from=1",
+            "copilot-content:/s/a?from=",
             "copilot-output:/s",
             "copilot-output:/s/a/b",
             "copilot-output:/s/a?",

@@ -21,7 +21,7 @@ use super::sequencer::Replay;
 use super::{Client, Host, ROOT};
 use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
 use crate::permissions::Rule;
-use crate::session::{Input, Launch, NewSession, View, session_of_channel};
+use crate::session::{Input, Launch, NewSession, View, chat_uri, session_of_channel, session_uri};
 
 /// Channels of one `initialize` or `reconnect`.
 const MAX_CHANNELS: usize = 1000;
@@ -109,20 +109,7 @@ impl Host {
             }
             "unsubscribe" => {
                 let params: UnsubscribeParams = rpc::params(params)?;
-                self.shared
-                    .sequencer
-                    .unsubscribe(&params.channel, client.id());
-                if let Some(handle) =
-                    session_of_channel(&params.channel).and_then(|id| self.session(id))
-                {
-                    // The session ended meanwhile, and the subscription with it.
-                    let _ = handle
-                        .inputs
-                        .send(Input::Detached {
-                            client: client.id(),
-                        })
-                        .await;
-                }
+                self.unsubscribe(client, &params.channel).await;
                 done(&json!({}))
             }
             "listSessions" => self.list_sessions(&rpc::params(params)?),
@@ -355,6 +342,22 @@ impl Host {
         Ok(None)
     }
 
+    async fn unsubscribe(&self, client: &Client, channel: &str) {
+        let sequencer = &self.shared.sequencer;
+        sequencer.unsubscribe(channel, client.id());
+        let Some(session) = session_of_channel(channel) else {
+            return;
+        };
+        let still_there = [session_uri(session), chat_uri(session)];
+        if !sequencer.subscribes(client.id(), &still_there)
+            && let Some(handle) = self.session(session)
+        {
+            let client = client.id();
+            // The session ended meanwhile, and the subscription with it.
+            let _ = handle.inputs.send(Input::Detached { client }).await;
+        }
+    }
+
     /// Newest first. The cursor is the place in the list by time, so that a page holds under change.
     fn list_sessions(&self, params: &ListSessionsParams) -> Result<Option<String>, RpcError> {
         let mut items: Vec<SessionSummary> = self.sessions().iter().map(|s| s.summary()).collect();
@@ -535,7 +538,11 @@ impl Host {
 
 fn read_reference(contents: &ContentStore, reference: &ContentUri) -> std::io::Result<Vec<u8>> {
     match reference {
-        ContentUri::Content { session, sha256 } => contents.read(session, sha256, None),
+        ContentUri::Content {
+            session,
+            sha256,
+            range,
+        } => contents.read(session, sha256, range.clone()),
         ContentUri::Output {
             session,
             tool_call_id,

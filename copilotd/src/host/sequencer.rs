@@ -209,6 +209,15 @@ impl Sequencer {
         }
     }
 
+    /// Whether a client is subscribed to any of `channels`.
+    pub fn subscribes(&self, client: u64, channels: &[String]) -> bool {
+        let inner = self.lock();
+        let mut entries = channels
+            .iter()
+            .filter_map(|c| inner.channels.get(c.as_str()));
+        entries.any(|entry| entry.subscriptions.iter().any(|s| s.client == client))
+    }
+
     /// Ends all subscriptions of a client that went away.
     pub fn forget_client(&self, client: u64) {
         for entry in self.lock().channels.values_mut() {

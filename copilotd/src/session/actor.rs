@@ -162,7 +162,6 @@ impl Actor {
                 self.environment.get_or_insert(environment);
                 self.go_on_starting();
             }
-            Input::SettingsChanged => {}
         }
     }
 

@@ -133,8 +133,6 @@ pub enum Input {
     },
     /// The login shell's environment, for a session that had none.
     LoginEnvironment(Arc<SessionEnvironment>),
-    /// Settings changed.
-    SettingsChanged,
 }
 
 /// What everybody may know of a session without asking its actor.

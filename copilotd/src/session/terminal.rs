@@ -197,6 +197,7 @@ impl Contents for SessionContents<'_> {
             uri: ContentUri::Content {
                 session: self.id.to_owned(),
                 sha256: id.sha256,
+                range: None,
             }
             .to_string(),
             size_hint: i64::try_from(bytes.len()).ok(),
@@ -206,8 +207,7 @@ impl Contents for SessionContents<'_> {
     }
 
     fn output(&self, call: &str) -> Option<ContentRef> {
-        let terminal = self.terminals.open.get(call)?;
-        terminal.output.as_ref()?;
+        let kept = self.terminals.open.get(call)?.output.as_ref()?.len();
         Some(ContentRef {
             uri: ContentUri::Output {
                 session: self.id.to_owned(),
@@ -215,7 +215,7 @@ impl Contents for SessionContents<'_> {
                 range: None,
             }
             .to_string(),
-            size_hint: i64::try_from(terminal.total_bytes).ok(),
+            size_hint: i64::try_from(kept).ok(),
             content_type: Some("text/plain".into()),
             nonce: None,
         })
