@@ -97,6 +97,21 @@ pub enum PathsError {
     },
 }
 
+/// The runtime folder that the system made for this user, where a shell does not say so itself (`cron`, some
+/// `ssh`): the same daemon must be found from there.
+fn user_runtime_dir() -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let uid = nix::unistd::getuid();
+        let folder = PathBuf::from(format!("/run/user/{uid}"));
+        let ours = std::fs::metadata(&folder).is_ok_and(|m| m.is_dir() && m.uid() == uid.as_raw());
+        ours.then(|| folder.join(APPLICATION))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 impl Paths {
     /// The folders for this process's environment: `COPILOTD_HOME` when it is set, else the platform's.
     ///
@@ -108,7 +123,10 @@ impl Paths {
             platform.as_ref().map(|dirs| Platform {
                 config: dirs.config_dir().to_owned(),
                 data: dirs.data_local_dir().to_owned(),
-                runtime: dirs.runtime_dir().map(Path::to_owned),
+                runtime: dirs
+                    .runtime_dir()
+                    .map(Path::to_owned)
+                    .or_else(user_runtime_dir),
             })
         })?;
         paths.check_socket_path()?;
