@@ -135,12 +135,14 @@ pub fn admit(
         | StateAction::SessionIsReadChanged(_)
         | StateAction::SessionIsArchivedChanged(_) => Ok(Admitted::Apply(action.clone())),
         StateAction::SessionConfigChanged(a) => {
-            let mut keys: Vec<&str> = a.config.keys().map(String::as_str).collect();
+            let mut keys: Vec<String> = a.config.keys().map(|key| shown(key)).collect();
             keys.sort_unstable();
-            Err(format!(
-                "the settings of a running session cannot be changed ({})",
-                keys.join(", ")
-            ))
+            keys.truncate(10);
+            let mut reason = "the settings of a running session cannot be changed".to_owned();
+            if !keys.is_empty() {
+                reason.push_str(&format!(" ({})", keys.join(", ")));
+            }
+            Err(reason)
         }
         StateAction::Unknown(value) => Err(unknown(value)),
         _ => Err(format!("only the host may send {name}")),
@@ -191,11 +193,10 @@ fn tool_call_confirmed(
     let id = &a.tool_call_id;
     let choice_of = |option: &ConfirmationOption| option.id.clone();
     if let Some(answer) = ctx.answers.get(id) {
-        return Err(answered_before(
-            ctx,
-            answer,
-            a.selected_option_id.as_deref(),
-        ));
+        let approved = !answer.choice.starts_with("deny");
+        let named = a.selected_option_id.as_ref();
+        let same = a.approved == approved && named.is_none_or(|named| *named == answer.choice);
+        return Err(answered_before(ctx, answer, same));
     }
     let Some(turn) = ctx.chat.active_turn.as_ref().filter(|t| t.id == a.turn_id) else {
         return Err(format!(
@@ -223,6 +224,18 @@ fn tool_call_confirmed(
     let option = confirmation_option(pending, a)?;
     if a.edited_tool_input.is_some() && pending.editable != Some(true) {
         return Err("the input of this tool call cannot be edited".into());
+    }
+    if a.edited_tool_input.is_some() && !a.approved {
+        return Err("an edited input goes with an approval, not with a denial".into());
+    }
+    if a.edited_tool_input
+        .as_ref()
+        .is_some_and(|input| input.len() > MAX_TEXT_BYTES)
+    {
+        return Err(format!(
+            "the input has more than {} KiB",
+            MAX_TEXT_BYTES / 1024
+        ));
     }
     let words = a
         .user_suggestion
@@ -263,33 +276,29 @@ fn confirmation_option(
     a: &ChatToolCallConfirmedAction,
 ) -> Result<Option<ConfirmationOption>, Rejection> {
     let options = pending.options.as_deref().unwrap_or_default();
-    let wanted = if a.approved {
-        ConfirmationOptionKind::Approve
-    } else {
-        ConfirmationOptionKind::Deny
+    let ids = || {
+        let ids: Vec<&str> = options.iter().map(|o| o.id.as_str()).collect();
+        ids.join(", ")
+    };
+    let (wanted, word) = match a.approved {
+        true => (ConfirmationOptionKind::Approve, "an approval"),
+        false => (ConfirmationOptionKind::Deny, "a denial"),
     };
     match &a.selected_option_id {
         None if options.is_empty() => Ok(None),
-        None => Ok(options.iter().find(|o| o.kind == wanted).cloned()),
-        Some(id) => {
-            let Some(option) = options.iter().find(|o| &o.id == id) else {
-                let ids: Vec<&str> = options.iter().map(|o| o.id.as_str()).collect();
-                return Err(format!(
-                    "{} is not one of the choices ({})",
-                    shown(id),
-                    ids.join(", ")
-                ));
-            };
-            if option.kind != wanted {
-                let word = if a.approved {
-                    "an approval"
-                } else {
-                    "a denial"
-                };
-                return Err(format!("the choice {} does not go with {word}", option.id));
-            }
-            Ok(Some(option.clone()))
-        }
+        None => match options.iter().find(|o| o.kind == wanted) {
+            Some(option) => Ok(Some(option.clone())),
+            None => Err(format!("none of the choices ({}) is {word}", ids())),
+        },
+        Some(id) => match options.iter().find(|o| &o.id == id) {
+            Some(option) if option.kind == wanted => Ok(Some(option.clone())),
+            Some(option) => Err(format!("the choice {} does not go with {word}", option.id)),
+            None => Err(format!(
+                "{} is not one of the choices ({})",
+                shown(id),
+                ids()
+            )),
+        },
     }
 }
 
@@ -300,7 +309,12 @@ fn input_completed(ctx: &Context<'_>, a: &ChatInputCompletedAction) -> Result<Ad
         ChatInputResponseKind::Cancel => "cancel".to_owned(),
     };
     if let Some(answer) = ctx.answers.get(&a.request_id) {
-        return Err(answered_before(ctx, answer, Some(&choice)));
+        // All of it may have been drafted before, and the choice with it.
+        let sent_drafts = a.response == ChatInputResponseKind::Accept
+            && a.answers.as_ref().is_none_or(HashMap::is_empty)
+            && !matches!(answer.choice.as_str(), "decline" | "cancel");
+        let same = choice == answer.choice || sent_drafts;
+        return Err(answered_before(ctx, answer, same));
     }
     let request = open_input(ctx, &a.request_id)?;
     if ctx.cancelling {
@@ -330,9 +344,12 @@ fn input_answer_changed(
     a: &ChatInputAnswerChangedAction,
 ) -> Result<Admitted, Rejection> {
     if let Some(answer) = ctx.answers.get(&a.request_id) {
-        return Err(answered_before(ctx, answer, None));
+        return Err(answered_before(ctx, answer, false));
     }
     let request = open_input(ctx, &a.request_id)?;
+    if ctx.cancelling {
+        return Err("the turn is being cancelled".into());
+    }
     let question = request
         .questions
         .iter()
@@ -348,7 +365,10 @@ fn input_answer_changed(
         check_answer(question, &given.value)?;
     }
     Ok(Admitted::Apply(StateAction::ChatInputAnswerChanged(
-        a.clone(),
+        ChatInputAnswerChangedAction {
+            answer: a.answer.clone().map(without_skipped_words),
+            ..a.clone()
+        },
     )))
 }
 
@@ -391,13 +411,23 @@ fn accepted_answers(
                 complete.insert(id.clone(), ChatInputAnswer::Submitted(given));
             }
             Some(skipped @ ChatInputAnswer::Skipped(_)) if !is_required(question) => {
-                complete.insert(id.clone(), skipped);
+                complete.insert(id.clone(), without_skipped_words(skipped));
             }
             None if !is_required(question) => {}
             _ => return Err(format!("the question {} needs an answer", shown(id))),
         }
     }
     Ok(complete)
+}
+
+/// Words beside a skipped question have no reader.
+fn without_skipped_words(answer: ChatInputAnswer) -> ChatInputAnswer {
+    match answer {
+        ChatInputAnswer::Skipped(_) => ChatInputAnswer::Skipped(ChatInputSkipped {
+            freeform_values: None,
+        }),
+        given => given,
+    }
 }
 
 fn check_answer(
@@ -421,7 +451,10 @@ fn check_answer(
             Ok(())
         }
         (Q::Number(q) | Q::Integer(q), V::Number(v)) => {
-            if !v.value.is_finite() || matches!(question, Q::Integer(_)) && v.value.fract() != 0.0 {
+            if !v.value.is_finite() {
+                return Err("the answer is not a number".into());
+            }
+            if matches!(question, Q::Integer(_)) && v.value.fract() != 0.0 {
                 return Err("the answer is not a whole number".into());
             }
             if q.min.is_some_and(|min| v.value < min) || q.max.is_some_and(|max| v.value > max) {
@@ -431,14 +464,16 @@ fn check_answer(
         }
         (Q::Boolean(_), V::Boolean(_)) => Ok(()),
         (Q::SingleSelect(q), V::Selected(v)) => {
-            let free = v.freeform_values.iter().flatten().count();
-            if q.options.iter().any(|o| o.id == v.value) && free == 0 {
-                return Ok(());
+            let free: Vec<&String> = v.freeform_values.iter().flatten().collect();
+            let is_option = q.options.iter().any(|o| o.id == v.value);
+            match (q.allow_freeform_input == Some(true), free.as_slice()) {
+                (_, []) if is_option => Ok(()),
+                (true, []) if !v.value.is_empty() => free_text([&v.value]),
+                (_, []) => Err(format!("{} is not one of the choices", shown(&v.value))),
+                (false, _) => Err("this question takes no answer in other words".into()),
+                (true, [words]) if v.value.is_empty() || is_option => free_text([*words]),
+                (true, _) => Err("this question takes one answer".into()),
             }
-            if q.allow_freeform_input == Some(true) && (free > 0 || !v.value.is_empty()) {
-                return free_text(v.freeform_values.iter().flatten().chain([&v.value]));
-            }
-            Err(format!("{} is not one of the choices", shown(&v.value)))
         }
         (Q::SingleSelect(q), V::Text(v)) if q.allow_freeform_input == Some(true) => {
             free_text([&v.value])
@@ -450,6 +485,10 @@ fn check_answer(
                 .find(|id| !q.options.iter().any(|o| &o.id == *id))
             {
                 return Err(format!("{} is not one of the choices", shown(other)));
+            }
+            let twice = |(at, id): &(usize, &String)| v.value[..*at].contains(*id);
+            if let Some((_, id)) = v.value.iter().enumerate().find(twice) {
+                return Err(format!("{} was chosen twice", shown(id)));
             }
             let free = v.freeform_values.iter().flatten().count();
             if free > 0 && q.allow_freeform_input != Some(true) {
@@ -466,10 +505,15 @@ fn check_answer(
 }
 
 fn free_text<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Rejection> {
-    match texts.into_iter().any(|t| t.len() > MAX_TEXT_BYTES) {
-        true => Err("the answer is too long".into()),
-        false => Ok(()),
+    for text in texts {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err("the answer is too long".into());
+        }
+        if text.trim().is_empty() {
+            return Err("the answer is empty".into());
+        }
     }
+    Ok(())
 }
 
 fn pending_message_set(
@@ -665,9 +709,9 @@ fn answer(ctx: &Context<'_>, choice: String) -> Answer {
     }
 }
 
-fn answered_before(ctx: &Context<'_>, answer: &Answer, choice: Option<&str>) -> Rejection {
-    let same_client = answer.client_id == ctx.identity.client_id;
-    if same_client && choice.is_some_and(|c| c == answer.choice) {
+/// `same` says whether it is the same answer again, which is a retry when the same client gives it.
+fn answered_before(ctx: &Context<'_>, answer: &Answer, same: bool) -> Rejection {
+    if same && answer.client_id == ctx.identity.client_id {
         return "duplicate: this answer was given before".into();
     }
     format!("already answered by {} ({})", answer.name, answer.choice)
