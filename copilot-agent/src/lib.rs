@@ -45,8 +45,8 @@ Environment:
 
 /// Runs the agent until its client closes stdin or it is told to end. Returns the exit code:
 /// 0 after a clean end, 1 after a failure, 2 for wrong arguments.
-pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    for argument in arguments {
+pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    if let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--version" | "-V") => {
                 return print(&format!("copilot-agent {}\n", env!("CARGO_PKG_VERSION")));

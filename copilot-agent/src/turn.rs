@@ -187,13 +187,7 @@ impl Loop<'_> {
             biased;
             () = cancel.cancelled() => ResponseEnd::Cancelled,
             end = stream_response(&*self.model, request, &*self.host, response, &mut self.usage) => {
-                match end {
-                    Ok(reason) => ResponseEnd::Complete(reason),
-                    Err(error) => {
-                        response.calls.clear();
-                        ResponseEnd::Failed(error)
-                    }
-                }
+                end.map_or_else(ResponseEnd::Failed, ResponseEnd::Complete)
             }
         }
         .without_calls_unless_complete(response)
@@ -201,8 +195,10 @@ impl Loop<'_> {
 
     /// Runs the calls of a response, one after the other. Returns whether the turn goes on.
     async fn call_tools(&mut self, calls: Vec<ToolCall>) -> Result<bool, TurnError> {
+        let cancel = self.turn.cancel_token();
         let mut goes_on = true;
         for call in calls {
+            goes_on &= !cancel.is_cancelled();
             let result = if goes_on {
                 self.call_tool(call).await
             } else {
@@ -218,7 +214,7 @@ impl Loop<'_> {
             goes_on &= result.status != ToolStatus::Cancelled;
             conversation(self.turn)?.push(Message::Tool(result))?;
         }
-        Ok(goes_on && !self.turn.cancel_token().is_cancelled())
+        Ok(goes_on && !cancel.is_cancelled())
     }
 
     async fn call_tool(&mut self, call: ToolCall) -> ToolResult {
@@ -449,4 +445,121 @@ pub fn replay(messages: &[Message]) -> Vec<SessionUpdate> {
         }
     }
     updates
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::{FutureExt, future::BoxFuture, stream};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{ErrorKind, ModelStream},
+        session::Session,
+        tools::testing::TestHost,
+    };
+
+    /// A model that always answers the same.
+    struct Parrot {
+        events: Vec<ModelEvent>,
+        requests: Mutex<usize>,
+    }
+
+    impl Model for Parrot {
+        fn name(&self) -> &str {
+            "parrot"
+        }
+
+        fn respond(
+            &self,
+            _request: ModelRequest,
+        ) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
+            *self.requests.lock().unwrap() += 1;
+            let events: Vec<_> = self.events.iter().cloned().map(Ok).collect();
+            async move { Ok(stream::iter(events).boxed()) }.boxed()
+        }
+    }
+
+    async fn turn(events: Vec<ModelEvent>) -> (Result<TurnEnd, TurnError>, Vec<Message>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let cwd = folder.path().canonicalize().unwrap();
+        let conversation = Conversation::create(None, "s", &cwd).unwrap();
+        let session = Session::new("s".to_owned(), cwd, conversation);
+        let mut running = session.begin_turn().unwrap();
+        let model = Arc::new(Parrot {
+            events,
+            requests: Mutex::new(0),
+        });
+        let host = Arc::new(TestHost::default());
+        let result = run(
+            &mut running,
+            "go".to_owned(),
+            model.clone(),
+            host,
+            TaskTracker::new(),
+        )
+        .await;
+        let messages = running.conversation().unwrap().messages().to_vec();
+        let requests = *model.requests.lock().unwrap();
+        (result, messages, requests)
+    }
+
+    fn end(reason: EndReason) -> ModelEvent {
+        ModelEvent::End {
+            reason,
+            usage: Usage {
+                input_tokens: 2,
+                output_tokens: 1,
+            },
+        }
+    }
+
+    fn call() -> ModelEvent {
+        ModelEvent::ToolCall {
+            name: "glob".to_owned(),
+            input: json!({"pattern": "*"}),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_says_how_a_turn_ends() {
+        for (reason, expected) in [
+            (EndReason::Complete, StopReason::EndTurn),
+            (EndReason::MaxTokens, StopReason::MaxTokens),
+            (EndReason::Refusal, StopReason::Refusal),
+        ] {
+            let (result, _, requests) = turn(vec![end(reason)]).await;
+            assert_eq!((result.unwrap().reason, requests), (expected, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_never_ends_is_stopped() {
+        let (result, messages, requests) = turn(vec![call(), end(EndReason::Complete)]).await;
+        let end = result.unwrap();
+        assert_eq!(end.reason, StopReason::MaxTurnRequests);
+        assert_eq!(requests, MAX_MODEL_CALLS);
+        assert_eq!(end.usage.input_tokens, 2 * MAX_MODEL_CALLS as u64);
+        assert_eq!(messages.len(), 1 + 2 * MAX_MODEL_CALLS);
+    }
+
+    #[tokio::test]
+    async fn a_response_without_an_end_is_kept_but_not_acted_on() {
+        let events = vec![ModelEvent::Text("so far".to_owned()), call()];
+        let (result, messages, _) = turn(events).await;
+        let Err(TurnError::Model(error)) = result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(error.kind, ErrorKind::Stream);
+        let Message::Assistant {
+            text, tool_calls, ..
+        } = &messages[1]
+        else {
+            panic!("{messages:?}");
+        };
+        assert_eq!((text.as_str(), tool_calls.len()), ("so far", 0));
+        assert_eq!(messages.len(), 2);
+    }
 }

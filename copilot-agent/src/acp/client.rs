@@ -1,7 +1,7 @@
 //! The client of a session, as turns and tools see it.
 
 use agent_client_protocol::{
-    Client,
+    Client, Error, is_connection_terminated, is_incoming_transport_closed,
     v1::{
         ConnectionTo,
         schema::{RequestPermissionRequest, SessionNotification, SessionUpdate, ToolCallUpdate},
@@ -50,6 +50,7 @@ impl Host for SessionClient {
                 RequestPermissionRequest::new(self.session.clone(), call, permission::options());
             match self.connection.send_request(request).block_task().await {
                 Ok(response) => permission::decision(&response),
+                Err(error) if is_gone(&error) => Decision::Cancelled,
                 Err(error) => Decision::Denied(format!(
                     "Nobody could be asked for the permission: {}",
                     error.message
@@ -76,4 +77,9 @@ impl Host for SessionClient {
     fn shows_terminal_output(&self) -> bool {
         self.abilities.terminal_output
     }
+}
+
+/// Whether a request failed because there is no client any more.
+fn is_gone(error: &Error) -> bool {
+    is_incoming_transport_closed(error) || is_connection_terminated(error)
 }

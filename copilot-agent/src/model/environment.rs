@@ -131,12 +131,16 @@ fn missing(name: &str, what: &str) -> ModelError {
 /// # Errors
 /// When a scenario cannot be read, or nothing is configured and no Ollama runs.
 pub async fn connect(choice: Choice) -> Result<Arc<dyn Model>, ModelError> {
+    connect_with(choice, OLLAMA).await
+}
+
+async fn connect_with(choice: Choice, ollama: &str) -> Result<Arc<dyn Model>, ModelError> {
     Ok(match choice {
         Choice::ScriptedDemo => Arc::new(ScriptedModel::new(Scenario::demo()?)),
         Choice::Scripted(path) => Arc::new(ScriptedModel::new(Scenario::read(&path)?)),
         Choice::Provider(config) => Arc::new(Provider::new(config)?),
         Choice::LookForOllama { model } => {
-            let models = ollama_models()
+            let models = ollama_models(ollama)
                 .await
                 .ok_or_else(ModelError::not_configured)?;
             let Some(model) = model.or_else(|| models.into_iter().next()) else {
@@ -146,7 +150,7 @@ pub async fn connect(choice: Choice) -> Result<Arc<dyn Model>, ModelError> {
                     "Pull one that can call tools, for example: ollama pull qwen3",
                 ));
             };
-            let url = format!("{OLLAMA}/v1");
+            let url = format!("{ollama}/v1");
             Arc::new(Provider::new(ProviderConfig::new(
                 Flavour::OpenAi,
                 &url,
@@ -157,8 +161,8 @@ pub async fn connect(choice: Choice) -> Result<Arc<dyn Model>, ModelError> {
     })
 }
 
-/// The models of a local Ollama; `None` when there is none.
-async fn ollama_models() -> Option<Vec<String>> {
+/// The models of the Ollama at `address`; `None` when there is none.
+async fn ollama_models(address: &str) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Tags {
         models: Vec<Tag>,
@@ -172,7 +176,11 @@ async fn ollama_models() -> Option<Vec<String>> {
         .timeout(Duration::from_millis(500))
         .build()
         .ok()?;
-    let answer = client.get(format!("{OLLAMA}/api/tags")).send().await.ok()?;
+    let answer = client
+        .get(format!("{address}/api/tags"))
+        .send()
+        .await
+        .ok()?;
     let tags: Tags = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
     Some(tags.models.into_iter().map(|tag| tag.name).collect())
 }
@@ -204,7 +212,8 @@ mod tests {
     #[test]
     fn the_environment_selects_a_model() {
         const URL: &str = "http://localhost:9/v1";
-        let cases: Vec<(&[(&str, &str)], Option<&str>, Choice)> = vec![
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>, Choice);
+        let cases: Vec<Case<'_>> = vec![
             (&[], None, Choice::LookForOllama { model: None }),
             (
                 &[(MODEL, "m")],
@@ -300,6 +309,40 @@ mod tests {
             let error = choose_from(variables, None).unwrap_err();
             assert_eq!(error.kind, ErrorKind::NotConfigured);
             assert!(error.message.contains(name), "{error}");
+        }
+    }
+
+    async fn serve_tags(tags: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().route("/api/tags", axum::routing::get(async move || tags));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        address
+    }
+
+    #[tokio::test]
+    async fn an_ollama_is_found_by_itself() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let look = |model: Option<&str>| Choice::LookForOllama {
+            model: model.map(str::to_owned),
+        };
+        let with_models = serve_tags(r#"{"models": [{"name": "qwen3:8b"}, {"name": "b"}]}"#).await;
+        let found = connect_with(look(None), &with_models).await.unwrap();
+        assert_eq!(found.name(), "qwen3:8b");
+        let found = connect_with(look(Some("b")), &with_models).await.unwrap();
+        assert_eq!(found.name(), "b");
+
+        let empty = serve_tags(r#"{"models": []}"#).await;
+        let error = connect_with(look(None), &empty).await.err().unwrap();
+        assert!(error.message.contains("no model"), "{error}");
+
+        let closed = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            format!("http://{}", listener.local_addr().unwrap())
+        };
+        for address in [closed, serve_tags("not an ollama").await] {
+            let error = connect_with(look(None), &address).await.err().unwrap();
+            assert_eq!(error, ModelError::not_configured());
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The text that is replaced must occur exactly once (or `all` be asked for), so that an edit
 //! never lands in the wrong place. When it does not occur, the nearest lines are shown.
 
+use std::time::{Duration, Instant};
+
 use agent_client_protocol::v1::schema::{Diff, ToolCallContent, ToolCallLocation, ToolKind};
 use futures_util::FutureExt;
 use serde::Deserialize;
@@ -14,8 +16,12 @@ use crate::model::ToolSpec;
 
 /// Most lines that near misses are looked for in; further ones are not looked at.
 const MAX_SEARCHED_LINES: usize = 20_000;
+/// Most lines of `old` that are looked for.
+const MAX_WANTED_LINES: usize = 20;
 /// Most places that are compared in full.
-const MAX_COMPARED: usize = 40;
+const MAX_COMPARED: usize = 20;
+/// How long comparing may take in all; what is left then is compared roughly.
+const COMPARING: Duration = Duration::from_millis(300);
 /// A place that is less alike than this is not shown.
 const ALIKE: f32 = 0.5;
 
@@ -178,7 +184,7 @@ fn line_at(text: &str, offset: usize) -> usize {
 /// The places of `text` that are most like `old`, in words for the model.
 fn near_misses(text: &str, old: &str) -> String {
     let lines: Vec<&str> = text.lines().take(MAX_SEARCHED_LINES).collect();
-    let wanted: Vec<&str> = old.lines().collect();
+    let wanted: Vec<&str> = old.lines().take(MAX_WANTED_LINES).collect();
     let size = wanted.len().max(1);
     if lines.len() < size {
         return "The file is shorter than that. View it again.".to_owned();
@@ -194,16 +200,20 @@ fn near_misses(text: &str, old: &str) -> String {
         .filter(|(score, _)| *score > 0)
         .collect();
     places.sort_by_key(|(score, start)| (std::cmp::Reverse(*score), *start));
+    let deadline = Instant::now() + COMPARING;
+    let compared = wanted.join(
+        "
+",
+    );
     let mut alike: Vec<(f32, usize)> = places
         .iter()
         .take(MAX_COMPARED)
         .map(|(_, start)| {
             let window = lines[*start..*start + size].join("\n");
-            let old = wanted.join("\n");
-            (
-                TextDiff::from_chars(old.as_str(), window.as_str()).ratio(),
-                *start,
-            )
+            let diff = TextDiff::configure()
+                .deadline(deadline)
+                .diff_chars(compared.as_str(), window.as_str());
+            (diff.ratio(), *start)
         })
         .filter(|(ratio, _)| *ratio >= ALIKE)
         .collect();
@@ -221,7 +231,7 @@ fn near_misses(text: &str, old: &str) -> String {
         if index > 0 {
             words.push_str("or\n");
         }
-        for (at, line) in lines[*start..*start + size].iter().enumerate().take(40) {
+        for (at, line) in lines[*start..*start + size].iter().enumerate() {
             words.push_str(&format!("{:>6}\t{line}\n", start + at + 1));
         }
     }

@@ -453,7 +453,7 @@ mod tests {
     async fn a_background_process_does_not_hold_up_the_call() {
         let folder = tempfile::tempdir().unwrap();
         let (context, _) = context(folder.path());
-        let input = json!({"command": "(sleep 300; echo late) & echo $!"});
+        let input = json!({"command": "sleep 300 & echo $!"});
         let started = Instant::now();
         let outcome = Shell.prepare(&input, &context).unwrap().run.await;
         assert!(
@@ -465,6 +465,34 @@ mod tests {
         assert!(alive(pid), "the background process goes on");
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_stops_a_flood() {
+        let folder = tempfile::tempdir().unwrap();
+        let (context, host) = context(folder.path());
+        host.stuck.store(true, std::sync::atomic::Ordering::Relaxed);
+        let prepared = Shell.prepare(&json!({"command": "yes"}), &context).unwrap();
+        let task = tokio::spawn(prepared.run);
+        while host.updates.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let started = Instant::now();
+        context.cancel.cancel();
+        let outcome = task.await.unwrap();
+        assert_eq!(outcome.status, ToolStatus::Cancelled);
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
+        // No more was read than is flushed at once.
+        assert!(
+            outcome.text.len() < 3 * FLUSH_BYTES,
+            "{}",
+            outcome.text.len()
+        );
+        assert!(!outcome.text.contains("left out"));
     }
 
     /// A command that ignores SIGTERM, with a child in a session of its own and a grandchild

@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use agent_client_protocol::v1::schema::{SessionUpdate, ToolCallUpdate};
@@ -17,11 +20,16 @@ pub(crate) struct TestHost {
     pub(crate) updates: Mutex<Vec<SessionUpdate>>,
     pub(crate) questions: Mutex<Vec<Question>>,
     pub(crate) answer: Mutex<Option<Answer>>,
+    /// The client does not read: updates wait for ever.
+    pub(crate) stuck: AtomicBool,
 }
 
 impl Host for TestHost {
     fn update(&self, update: SessionUpdate) -> BoxFuture<'_, ()> {
         self.updates.lock().unwrap().push(update);
+        if self.stuck.load(Ordering::Relaxed) {
+            return std::future::pending().boxed();
+        }
         async {}.boxed()
     }
 
