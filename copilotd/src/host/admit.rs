@@ -802,3 +802,6 @@ fn shown(text: &str) -> String {
 pub fn object(key: &str, value: Value) -> JsonObject {
     JsonObject::from_iter([(key.to_owned(), value)])
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,9 +33,9 @@ fn check(rows: impl IntoIterator<Item = Row>) {
     for (name, world, action, expected) in rows {
         let got = outcome(world.dispatch(&action));
         if got != expected {
-            wrong.push(format!(
-                "{name}:\n  expected {expected}\n  got      {got}"
-            ));
+            let short = |value: Value| value.to_string().chars().take(1000).collect::<String>();
+            let (expected, got) = (short(expected), short(got));
+            wrong.push(format!("{name}:\n  expected {expected}\n  got      {got}"));
         }
         if let Err(problem) = holds_for_all(&world, &action) {
             wrong.push(format!("{name}: {problem}"));

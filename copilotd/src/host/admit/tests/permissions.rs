@@ -296,8 +296,10 @@ fn a_second_answer() {
 #[test]
 fn answers_to_what_was_not_asked() {
     let running = || {
-        World::asking().and(json!({"type": "chat/toolCallConfirmed", "turnId": "running",
-            "toolCallId": "call", "approved": true, "confirmed": "setting"}))
+        World::asking().and(
+            json!({"type": "chat/toolCallConfirmed", "turnId": "running",
+            "toolCallId": "call", "approved": true, "confirmed": "setting"}),
+        )
     };
     let streaming = || {
         World::working().and(json!({"type": "chat/toolCallStart", "turnId": "running",

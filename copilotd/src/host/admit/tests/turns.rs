@@ -173,8 +173,10 @@ fn the_message_of_a_turn() {
         (
             "attachments are refused and not dropped silently",
             World::idle(),
-            of(json!({"text": "x", "origin": {"kind": "user"}, "attachments": [
-                {"type": "simple", "label": "a.txt"}]})),
+            of(
+                json!({"text": "x", "origin": {"kind": "user"}, "attachments": [
+                {"type": "simple", "label": "a.txt"}]}),
+            ),
             rejected("attachments are not supported; name the files in the text"),
         ),
         (

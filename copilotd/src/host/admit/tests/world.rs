@@ -24,7 +24,8 @@ pub(super) struct World {
 impl World {
     /// Nothing runs; the turn `done` is over.
     pub(super) fn idle() -> Self {
-        let chat = json!({"resource": CHAT, "title": "", "status": 1, "modifiedAt": NOW, "turns": []});
+        let chat =
+            json!({"resource": CHAT, "title": "", "status": 1, "modifiedAt": NOW, "turns": []});
         let session = json!({"provider": "copilot", "title": "", "status": 1, "lifecycle": "ready",
             "activeClients": [], "chats": []});
         let world = Self {
@@ -46,8 +47,10 @@ impl World {
 
     /// The turn `running` runs.
     pub(super) fn working() -> Self {
-        Self::idle().and(json!({"type": "chat/turnStarted", "turnId": "running", "startedAt": NOW,
-            "message": message("go")}))
+        Self::idle().and(
+            json!({"type": "chat/turnStarted", "turnId": "running", "startedAt": NOW,
+            "message": message("go")}),
+        )
     }
 
     /// The agent asks whether it may run the tool call `call`.
@@ -71,8 +74,10 @@ impl World {
 
     /// The same, and its input may be edited.
     pub(super) fn asking_with_editable_input() -> Self {
-        Self::asking().and(json!({"type": "chat/toolCallReady", "turnId": "running", "toolCallId": "call",
-            "invocationMessage": "make", "editable": true}))
+        Self::asking().and(
+            json!({"type": "chat/toolCallReady", "turnId": "running", "toolCallId": "call",
+            "invocationMessage": "make", "editable": true}),
+        )
     }
 
     /// The agent asks `questions` in the request `ask`.
@@ -90,8 +95,10 @@ impl World {
 
     /// The message `steer` waits to join the running turn.
     pub(super) fn steered(self) -> Self {
-        self.and(json!({"type": "chat/pendingMessageSet", "kind": "steering", "id": "steer",
-            "message": message("left")}))
+        self.and(
+            json!({"type": "chat/pendingMessageSet", "kind": "steering", "id": "steer",
+            "message": message("left")}),
+        )
     }
 
     /// The agent has the message `steer` already.
