@@ -123,11 +123,10 @@ impl Attached {
     }
 
     fn apply_next(&mut self, what: &str) {
-        // While a test waits, the daemon always has something left to say.
-        let described = self.describe();
-        let message =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.client.notification()))
-                .unwrap_or_else(|_| panic!("waiting for {what}\n{described}"));
+        let message = match self.client.notification() {
+            Ok(message) => message,
+            Err(why) => panic!("waiting for {what}: {why}\n{}", self.describe()),
+        };
         let Some(envelope) = as_action(&message) else {
             return;
         };

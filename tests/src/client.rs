@@ -152,23 +152,23 @@ impl Client {
         Ok(())
     }
 
-    /// The next message from the daemon; nothing when it closed the
-    /// connection. Fails the test at the deadline.
-    pub fn receive(&mut self) -> Option<Value> {
+    /// The next message from the daemon, or why there is none: it closed the
+    /// connection, or said nothing until the deadline.
+    pub fn receive(&mut self) -> Result<Value, String> {
         let mut message = Vec::new();
         loop {
             match read_frame(&mut self.stream) {
                 Ok((AHP, flags, payload)) => {
                     message.extend(payload);
                     if flags & MORE == 0 {
-                        return Some(serde_json::from_slice(&message).expect("JSON"));
+                        return Ok(serde_json::from_slice(&message).expect("JSON"));
                     }
                 }
                 Ok((kind, ..)) => panic!("unexpected frame of kind {kind}"),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    panic!("the daemon says nothing for {DEADLINE:?}")
+                    return Err(format!("the daemon says nothing for {DEADLINE:?}"));
                 }
-                Err(_) => return None,
+                Err(_) => return Err("the daemon closed the connection".to_owned()),
             }
         }
     }
@@ -183,7 +183,7 @@ impl Client {
         loop {
             let message = self
                 .receive()
-                .unwrap_or_else(|| panic!("the daemon closed the connection during {method}"));
+                .unwrap_or_else(|why| panic!("{method}: {why}"));
             if message["id"] != json!(id) {
                 self.inbox.push_back(message);
                 continue;
@@ -212,19 +212,21 @@ impl Client {
         seq
     }
 
-    /// The next notification.
-    pub fn notification(&mut self) -> Value {
-        self.inbox
-            .pop_front()
-            .or_else(|| self.receive())
-            .expect("the daemon keeps the connection")
+    /// The next notification, or why there is none.
+    pub fn notification(&mut self) -> Result<Value, String> {
+        match self.inbox.pop_front() {
+            Some(message) => Ok(message),
+            None => self.receive(),
+        }
     }
 
     /// Waits for a notification; those before it are dropped.
     pub fn wait_for(&mut self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + DEADLINE;
         loop {
-            let message = self.notification();
+            let message = self
+                .notification()
+                .unwrap_or_else(|why| panic!("waiting for {what}: {why}"));
             if matches(&message) {
                 return message;
             }

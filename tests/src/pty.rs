@@ -12,6 +12,9 @@ use crate::wait::DEADLINE;
 /// Rows and columns of a new terminal: room for a whole small session.
 const SIZE: (u16, u16) = (40, 120);
 
+/// How much of what a program wrote last is shown when a test fails.
+const RAW_BYTES: usize = 2000;
+
 /// A program in a terminal.
 pub struct Pty {
     shared: Arc<Shared>,
@@ -161,9 +164,15 @@ impl Pty {
                     "it took too long"
                 };
                 panic!(
-                    "never on the screen: {what} ({why})\n--- screen\n{}\n--- all bytes\n{}\n---",
+                    "never on the screen: {what} ({why})\n--- screen\n{}\n--- last bytes\n{}\n---",
                     screen.contents(),
-                    String::from_utf8_lossy(&state.raw).escape_debug(),
+                    String::from_utf8_lossy(
+                        state
+                            .raw
+                            .last_chunk::<RAW_BYTES>()
+                            .map_or(&state.raw[..], |raw| raw)
+                    )
+                    .escape_debug(),
                 );
             }
             state = self.shared.changed.wait_timeout(state, left).unwrap().0;

@@ -26,6 +26,7 @@ fn installing_as_a_dry_run_prints_units_that_systemd_accepts_and_writes_nothing(
         std::fs::write(folder.join(name), text).unwrap();
     }
     let mut verify = home.command("systemd-analyze", &["--user", "verify"]);
+    verify.env("XDG_RUNTIME_DIR", home.root());
     for (name, _) in &units {
         verify.arg(folder.join(name));
     }

@@ -5,6 +5,9 @@ use copilot_tests::{Home, Scenario, say, tool, until};
 use portable_pty::CommandBuilder;
 use serde_json::json;
 
+/// What a permission for a command asks.
+const DIALOG: &str = "Run this command?";
+
 fn asks_to_write() -> Scenario {
     Scenario::new()
         .on(
@@ -40,7 +43,7 @@ fn two_terminals_show_the_same_and_a_permission_answered_in_one_disappears_in_th
             text.contains("write it")
                 && text.contains("I will write now.")
                 && text.contains("touch written")
-                && text.contains("Allow")
+                && text.contains(DIALOG)
         });
     }
     let (_, call) = copilot_tests::attached::open_permission(session.chat()).unwrap();
@@ -50,7 +53,7 @@ fn two_terminals_show_the_same_and_a_permission_answered_in_one_disappears_in_th
     for terminal in [&first, &second] {
         terminal.wait_for("the end of the turn without the dialog", |screen| {
             let text = screen.contents();
-            text.contains("All written.") && !text.contains("Deny")
+            text.contains("All written.") && !text.contains(DIALOG)
         });
     }
     // The second one says who: the first one's terminal.
@@ -89,7 +92,7 @@ fn a_whole_session_happens_in_one_terminal() {
     });
     terminal.send("\r");
     terminal.wait_for("the permission", |screen| {
-        screen.contents().contains("touch written") && screen.contents().contains("Deny")
+        screen.contents().contains("touch written") && screen.contents().contains(DIALOG)
     });
     terminal.send("\r");
     terminal.wait_for_text("All written.");

@@ -1,11 +1,15 @@
 //! `cargo xtask dev`: the daemon in the foreground, for working on it.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::scratch::Scratch;
 use crate::{binaries, interrupt, say};
+
+/// Between two looks at Ctrl+C and at the daemon.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run() -> Result<()> {
     say::step("building");
@@ -34,18 +38,27 @@ pub(crate) fn run() -> Result<()> {
             .join(" "),
         scratch.binary("copilot").display(),
     ));
-    let status = scratch
+    // The daemon makes a session of its own, so Ctrl+C reaches only us.
+    let mut daemon = scratch
         .command("copilotd")
-        .arg("--foreground")
+        .args(["--foreground", "--log-to-stderr"])
         .env(
-            "RUST_LOG",
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "debug".to_owned()),
+            "COPILOTD_LOG",
+            std::env::var("COPILOTD_LOG").unwrap_or_else(|_| "debug".to_owned()),
         )
         .stdin(Stdio::null())
-        .status()
+        .spawn()
         .context("cannot start copilotd")?;
-    if !status.success() && !interrupt::happened() {
-        bail!("copilotd ended with {status}");
+    while !interrupt::happened() {
+        if let Some(status) = daemon.try_wait().context("cannot watch copilotd")? {
+            if status.success() {
+                return Ok(());
+            }
+            bail!("copilotd ended with {status}");
+        }
+        std::thread::sleep(PAUSE);
     }
+    scratch.stop_daemon()?;
+    daemon.wait().context("cannot wait for copilotd")?;
     Ok(())
 }
