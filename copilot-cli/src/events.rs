@@ -166,6 +166,8 @@ pub enum SessionEvent {
         model: Option<String>,
         /// How many tool calls a rule denied.
         denied: usize,
+        /// The whole answer, in Markdown.
+        text: String,
     },
     /// The stream ends.
     End {
@@ -193,12 +195,19 @@ pub enum EndReason {
     Ended,
 }
 
-/// The hint that goes with a turn's error.
-pub fn error_hint(error: &ahp_types::state::ErrorInfo) -> Option<&str> {
-    let meta = error.meta.as_ref()?;
-    ["copilot.hint", "hint"]
-        .iter()
-        .find_map(|key| meta.get(*key)?.as_str())
+/// What a turn's error says and what it advises: the first line of the message,
+/// and what follows it.
+pub fn error_words(error: &ahp_types::state::ErrorInfo) -> (&str, Option<&str>) {
+    let (message, hint) = match error.message.split_once('\n') {
+        Some((message, hint)) => (message.trim(), Some(hint.trim())),
+        None => (error.message.trim(), None),
+    };
+    let message = if message.is_empty() {
+        &error.error_type
+    } else {
+        message
+    };
+    (message, hint.filter(|hint| !hint.is_empty()))
 }
 
 #[derive(Debug, Default)]
@@ -315,6 +324,7 @@ impl Follower {
                 output_tokens: turn.usage.and_then(|u| u.output_tokens),
                 model: turn.usage.and_then(|u| u.model.clone()),
                 denied: progress.denied,
+                text: answer(turn.parts),
             });
         }
     }
@@ -358,9 +368,7 @@ fn part_events(
                 out.push(SessionEvent::Answered {
                     id: p.request.id.clone(),
                     response: serde_json::to_value(response).unwrap_or_default(),
-                    answered: mirror
-                        .session()
-                        .and_then(|s| crate::client::session_answer(s, &p.request.id)),
+                    answered: mirror.answer(&p.request.id),
                 });
             }
         }
@@ -373,11 +381,12 @@ fn part_events(
         }
         ResponsePart::Error(p) if !seen.done => {
             seen.done = true;
+            let (message, hint) = error_words(&p.error);
             out.push(SessionEvent::Error {
                 turn,
                 kind: p.error.error_type.clone(),
-                message: p.error.message.clone(),
-                hint: error_hint(&p.error).map(str::to_owned),
+                message: message.to_owned(),
+                hint: hint.map(str::to_owned),
             });
         }
         _ => {}
@@ -442,6 +451,18 @@ fn tool_events(
             answered: view.answered,
         });
     }
+}
+
+/// The texts of a turn, as paragraphs of one answer.
+fn answer(parts: &[ResponsePart]) -> String {
+    let texts = parts.iter().filter_map(|part| match part {
+        ResponsePart::Markdown(part) => Some(part.content.trim()),
+        _ => None,
+    });
+    texts
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// What of `text` was not said yet.
@@ -530,8 +551,9 @@ mod tests {
                     SessionEvent::Result {
                         denied: 1,
                         state: TurnState::Complete,
+                        ref text,
                         ..
-                    }
+                    } if text == "Hello"
                 ));
             }
         }

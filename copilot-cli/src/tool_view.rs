@@ -186,29 +186,33 @@ impl<'a> ToolView<'a> {
             && self.answered.as_ref().is_some_and(|a| a.by == "policy")
     }
 
-    /// The text that it produced: what is in the state, or the preview of a command's output.
+    /// The text that it produced: what the command printed, when the whole of it is
+    /// here, else what the agent was told.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for content in self.content {
-            let piece = match content {
-                ToolResultContent::Text(t) => t.text.as_str(),
-                ToolResultContent::Terminal(t) => t
-                    .result
-                    .as_ref()
-                    .and_then(|r| r.preview.as_deref())
-                    .unwrap_or_default(),
-                _ => continue,
-            };
-            // An agent may send the same output as a text and as a preview.
-            if piece.is_empty() || text.contains(piece) {
-                continue;
-            }
-            if !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(piece);
+        let printed: Option<String> = self
+            .content
+            .iter()
+            .filter_map(|content| match content {
+                ToolResultContent::Terminal(t) => t.result.as_ref(),
+                _ => None,
+            })
+            .map(|result| match result.truncated {
+                Some(true) => None,
+                _ => result.preview.clone(),
+            })
+            .collect();
+        if let Some(printed) = printed.filter(|text| !text.is_empty()) {
+            return printed;
         }
-        text
+        let told: Vec<&str> = self
+            .content
+            .iter()
+            .filter_map(|content| match content {
+                ToolResultContent::Text(t) => Some(t.text.as_str()),
+                _ => None,
+            })
+            .collect();
+        told.join("\n")
     }
 
     /// The exit code of the command that it ran, when it was not 0.
@@ -339,7 +343,7 @@ mod tests {
             json!({"status": "completed", "toolCallId": "c", "toolName": "edit", "displayName": "Edit",
             "invocationMessage": "edit a", "pastTenseMessage": "edited a", "success": false, "confirmed": "user-action",
             "content": [
-                {"type": "text", "text": "out\n"},
+                {"type": "text", "text": "out\n[exit code 2]"},
                 {"type": "terminal", "resource": "ahp-terminal:/s/c", "title": "x", "result": {"exitCode": 2, "preview": "out\n"}},
                 {"type": "fileEdit", "before": {"uri": "file:///a%20b", "content": {"uri": "copilot-content:/s/1"}},
                  "after": {"uri": "file:///a%20b", "content": {"uri": "copilot-content:/s/2"}}}]}),

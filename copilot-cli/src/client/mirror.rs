@@ -14,6 +14,10 @@ use ahp_types::state::{
     TerminalState, ToolCallState, ToolResultContent,
 };
 
+use super::Answered;
+use super::meta::{session_answer, tool_answer};
+use crate::tool_view::ToolView;
+
 /// The session, its chat, and the terminals that were subscribed to.
 #[derive(Debug, Clone)]
 pub struct Mirror {
@@ -72,6 +76,30 @@ impl Mirror {
         self.session
             .as_ref()
             .map_or("starting", super::meta::session_state)
+    }
+
+    /// Who answered the request with this id, as far as the state knows: for the
+    /// newest requests the session does, for a permission also its tool call.
+    pub fn answer(&self, request: &str) -> Option<Answered> {
+        let named = self
+            .session
+            .as_ref()
+            .and_then(|session| session_answer(session, request));
+        named.or_else(|| {
+            let chat = self.chat.as_ref()?;
+            let active = chat.active_turn.as_ref().map(|t| &t.response_parts);
+            let last = chat.turns.last().map(|t| &t.response_parts);
+            active
+                .into_iter()
+                .chain(last)
+                .flatten()
+                .filter_map(|part| match part {
+                    ResponsePart::ToolCall(part) => Some(&part.tool_call),
+                    _ => None,
+                })
+                .find(|call| ToolView::of(call).is_some_and(|view| view.id == request))
+                .and_then(tool_answer)
+        })
     }
 
     /// The id of the turn that is running.

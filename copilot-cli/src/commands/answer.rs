@@ -38,11 +38,7 @@ pub(super) async fn run(
     let input = attached.dispatch(answer.into_action()).await?;
     match confirmed(&mut attached, input).await? {
         Ok(()) => {
-            let who = attached
-                .mirror()
-                .session()
-                .and_then(|s| session_answer(s, request.id()));
-            out.note(&match who {
+            out.note(&match attached.mirror().answer(request.id()) {
                 Some(answered) => crate::text::one_line(&answered.to_string()),
                 None => "answered".to_owned(),
             });

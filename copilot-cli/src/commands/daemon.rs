@@ -75,7 +75,11 @@ async fn status(client: &mut Client) -> Result<DaemonStatus, CliError> {
 async fn stop(paths: &Paths, force: bool, out: &mut Output) -> Result<(), CliError> {
     let identity = Identity::command("daemon stop");
     let mut client = connect_running(paths, &identity.client_id).await?;
-    client.control(ControlRequest::Stop { force }).await?;
+    match client.control(ControlRequest::Stop { force }).await {
+        // It may be gone before its answer is.
+        Ok(_) | Err(ClientError::Closed | ClientError::Transport(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     // It has stopped when it closes the connection, not when it says that it will.
     let closed = async {
         loop {

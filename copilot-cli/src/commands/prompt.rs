@@ -56,8 +56,9 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
         refused: Vec::new(),
     };
     let result = one_shot.turn(prompt, args.model, out).await;
-    one_shot.printer.finish(out)?;
+    // First of all, and also when nobody reads our output any more.
     one_shot.close().await;
+    one_shot.printer.finish(out)?;
     let exit = result?;
     if !args.silent && format == OutputFormat::Text {
         out.note(&format!(

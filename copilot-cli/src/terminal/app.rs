@@ -10,7 +10,7 @@ use ahp_types::actions::{
     ChatPendingMessageRemovedAction, ChatPendingMessageSetAction, ChatTurnCancelledAction,
     ChatTurnStartedAction, StateAction,
 };
-use ahp_types::state::{ChatState, Message, ModelSelection, PendingMessageKind, ResponsePart};
+use ahp_types::state::{Message, ModelSelection, PendingMessageKind};
 use jiff::Timestamp;
 
 use super::dialog::{Dialog, Outcome};
@@ -18,12 +18,8 @@ use super::diff::Contents;
 use super::editor::{Edit, Editor};
 use super::keys::Key;
 use super::line::{Colour, Line, Style};
-use crate::client::{
-    Answer, Mirror, OpenRequest, cancelling, open_requests, session_answer, tool_answer,
-    user_message,
-};
+use crate::client::{Answer, Mirror, OpenRequest, cancelling, open_requests, user_message};
 use crate::text::one_line;
-use crate::tool_view::ToolView;
 
 /// Within this time a second Ctrl+C detaches.
 const TWICE: Duration = Duration::from_secs(2);
@@ -140,11 +136,7 @@ impl App {
             if self.ours.remove(&id) {
                 continue;
             }
-            let answered = mirror
-                .session()
-                .and_then(|s| session_answer(s, &id))
-                .or_else(|| mirror.chat().and_then(|chat| tool_call_answer(chat, &id)));
-            if let Some(answered) = answered {
+            if let Some(answered) = mirror.answer(&id) {
                 self.note(format!("{title}: {answered}"));
             }
         }
@@ -486,24 +478,6 @@ fn title(request: &OpenRequest) -> String {
             .unwrap_or("a question"),
     };
     crate::text::truncate(&one_line(text), 60)
-}
-
-fn tool_call_answer(chat: &ChatState, id: &str) -> Option<crate::client::Answered> {
-    let active = chat
-        .active_turn
-        .as_ref()
-        .map(|t| t.response_parts.as_slice());
-    let last = chat.turns.last().map(|t| t.response_parts.as_slice());
-    active
-        .into_iter()
-        .chain(last)
-        .flatten()
-        .filter_map(|part| match part {
-            ResponsePart::ToolCall(part) => Some(&part.tool_call),
-            _ => None,
-        })
-        .find(|call| ToolView::of(call).is_some_and(|view| view.id == id))
-        .and_then(tool_answer)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use ahp_types::state::{ErrorInfo, InputRequestResponsePart, TurnState, UsageInfo
 use super::diff::{self, Contents};
 use super::line::{Colour, Line, Style};
 use crate::client::{Answered, Todo, TodoStatus};
-use crate::events::error_hint;
+use crate::events::error_words;
 use crate::text::{one_line, output_lines, sanitize, truncate};
 use crate::tool_view::{ToolStatus, ToolView};
 
@@ -15,6 +15,8 @@ const LIVE_OUTPUT: usize = 8;
 /// Lines that are kept of the beginning and of the end of a finished output.
 const FIRST_OUTPUT: usize = 5;
 const LAST_OUTPUT: usize = 7;
+/// Lines of a command.
+const COMMAND_LINES: usize = 4;
 /// Lines of a change in the timeline.
 const DIFF_LINES: usize = 60;
 /// Lines of reasoning that are kept.
@@ -126,6 +128,9 @@ pub(crate) fn tool(
         );
     }
     let mut out = vec![head];
+    if view.kind() == "execute" {
+        out.extend(command(view.input.unwrap_or_default(), &title));
+    }
     if let Some(words) = view.suggestion {
         out.push(
             bar()
@@ -157,6 +162,31 @@ pub(crate) fn tool(
         out.extend(bounded_output(&text, running));
     }
     Some(out)
+}
+
+/// The command that runs, unless the title says it already.
+fn command(input: &str, title: &str) -> Vec<Line> {
+    if input.trim().is_empty() || title.contains(&one_line(input)) {
+        return Vec::new();
+    }
+    let lines = output_lines(input);
+    let hidden = lines.len().saturating_sub(COMMAND_LINES);
+    let mut out: Vec<Line> = lines
+        .iter()
+        .take(COMMAND_LINES)
+        .enumerate()
+        .map(|(index, line)| {
+            let mark = if index == 0 { "  $ " } else { "    " };
+            Line::styled(mark, Style::DIM)
+                .with(truncate(line, 2000), Style::of(Colour::Cyan))
+                .hanging(4)
+        })
+        .collect();
+    if hidden > 0 {
+        let text = format!("    … {} more", plural(hidden, "line"));
+        out.push(Line::styled(text, Style::DIM));
+    }
+    out
 }
 
 fn denied(view: &ToolView<'_>) -> String {
@@ -250,18 +280,16 @@ pub(crate) fn notice(text: &str) -> Vec<Line> {
 
 /// Why a turn failed.
 pub(crate) fn error(error: &ErrorInfo) -> Vec<Line> {
-    let message = if error.message.is_empty() {
-        &error.error_type
-    } else {
-        &error.message
-    };
+    let (message, hint) = error_words(error);
     let mut out = vec![
         Line::styled("✗ ", Style::of(Colour::Red))
             .with(one_line(message), Style::of(Colour::Red))
             .hanging(2),
     ];
-    if let Some(hint) = error_hint(error) {
-        out.push(Line::plain(format!("  hint: {}", one_line(hint))).hanging(8));
+    // Advice may be a list, one way a line.
+    for (index, line) in sanitize(hint.unwrap_or_default()).lines().enumerate() {
+        let label = if index == 0 { "  hint: " } else { "        " };
+        out.push(Line::plain(label).with(line, Style::PLAIN).hanging(8));
     }
     out
 }

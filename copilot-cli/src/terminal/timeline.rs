@@ -11,7 +11,7 @@ use super::blocks;
 use super::diff::Contents;
 use super::line::{Line, Style};
 use super::markdown::Markdown;
-use crate::client::{Mirror, session_answer};
+use crate::client::Mirror;
 use crate::text::one_line;
 use crate::tool_view::ToolView;
 
@@ -207,10 +207,7 @@ fn render(
                 finished: match other {
                     ResponsePart::Reasoning(part) => blocks::reasoning(&part.content, true),
                     ResponsePart::InputRequest(part) => {
-                        let by = mirror
-                            .session()
-                            .and_then(|s| session_answer(s, &part.request.id));
-                        blocks::answered(part, by.as_ref())
+                        blocks::answered(part, mirror.answer(&part.request.id).as_ref())
                     }
                     ResponsePart::SystemNotification(part) => {
                         blocks::notice(part.content.as_text())
@@ -439,7 +436,7 @@ mod tests {
         let mut run = Run::new();
         run.step(start());
         let error = json!({"type": "chat/error", "turnId": "t", "duration": 1, "part": {"kind": "error",
-            "error": {"errorType": "auth", "message": "wrong key", "_meta": {"copilot.hint": "set COPILOT_PROVIDER_API_KEY"}}}});
+            "error": {"errorType": "auth", "message": "wrong key\nset COPILOT_PROVIDER_API_KEY"}}});
         assert_eq!(
             run.step(error).0,
             "\n✗ wrong key\n  hint: set COPILOT_PROVIDER_API_KEY\n"
