@@ -36,13 +36,14 @@ impl Daemon {
                 ControlReply::Done
             }
             ControlRequest::CloseSession { session } => {
-                match self.host.close_session(&session).await {
+                // A session is named by its URI or by the id in it.
+                let id = session.strip_prefix("ahp-session:/").unwrap_or(&session);
+                match self.host.close_session(id).await {
                     true => ControlReply::Done,
-                    false => error(
-                        ErrorCode::NotFound,
-                        &format!("there is no session {session}"),
-                        None,
-                    ),
+                    false => {
+                        let message = format!("there is no session {id}");
+                        error(ErrorCode::NotFound, &message, None)
+                    }
                 }
             }
         }

@@ -134,8 +134,15 @@ async fn write(
             next = client.outbound().next() => match next {
                 Next::Send(messages) => send_all(&mut writer, &messages).await,
                 Next::Close(last) => {
-                    // It may not read any more; then it finds the connection closed.
-                    let _ = tokio::time::timeout(GOODBYE, writer.send_ahp(&last)).await;
+                    // What was asked is answered first, as the request to stop is. The client may
+                    // not read any more; then it finds the connection closed.
+                    let goodbye = async {
+                        while let Ok(reply) = replies.try_recv() {
+                            writer.send(&reply).await?;
+                        }
+                        writer.send_ahp(&last).await
+                    };
+                    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
                     return;
                 }
             },
