@@ -100,8 +100,8 @@ impl CommandTree {
     }
 
     /// Ends the command and everything that descends from it: SIGTERM, and after half a
-    /// second SIGKILL. Takes less than a second.
-    pub async fn kill(&mut self) {
+    /// second SIGKILL. Takes less than a second. Returns how the command itself ended.
+    pub async fn kill(&mut self) -> Option<std::process::ExitStatus> {
         let scope = Scope::Call {
             leader: self.leader,
             id: self.call_id.clone(),
@@ -110,9 +110,11 @@ impl CommandTree {
             end(scope),
             tokio::time::timeout(POLITE + FORCED, self.child.wait())
         );
-        if waited.is_err() {
+        let status = waited.ok().and_then(Result::ok);
+        if status.is_none() {
             tracing::warn!(pid = self.leader, "a command outlived SIGKILL");
         }
+        status
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tools::{Answer, Question};
 const FIELD: &str = "answer";
 /// Set on a field with choices when an answer of one's own is welcome as well, which a schema
 /// cannot say.
-const ALLOW_FREEFORM: &str = "copilot.allowFreeform";
+const FREEFORM: &str = "copilot.freeform";
 
 pub(super) fn request(
     session: &str,
@@ -24,7 +24,7 @@ pub(super) fn request(
         field = field.enum_values(question.choices.clone());
         if question.allow_freeform {
             let mut meta = Meta::new();
-            meta.insert(ALLOW_FREEFORM.to_owned(), true.into());
+            meta.insert(FREEFORM.to_owned(), true.into());
             field = field.meta(meta);
         }
     }
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(form["message"], "Which?");
         let field = &form["requestedSchema"]["properties"]["answer"];
         assert_eq!(field["enum"], json!(["a", "b"]));
-        assert_eq!(field["_meta"]["copilot.allowFreeform"], true);
+        assert_eq!(field["_meta"]["copilot.freeform"], true);
         question.choices.clear();
         let form = serde_json::to_value(request("s", "call-1", &question)).unwrap();
         assert!(

@@ -118,8 +118,8 @@ impl Tool for Shell {
 /// How a command ended.
 enum End {
     Exited(ExitStatus),
-    TimedOut,
-    Cancelled,
+    TimedOut(Option<ExitStatus>),
+    Cancelled(Option<ExitStatus>),
 }
 
 async fn run(command: &str, limit: Duration, context: &ToolContext) -> io::Result<Outcome> {
@@ -128,14 +128,18 @@ async fn run(command: &str, limit: Duration, context: &ToolContext) -> io::Resul
     let deadline = Instant::now() + limit;
     let end = tokio::select! {
         status = tree.wait() => End::Exited(status?),
-        () = sleep_until(deadline) => End::TimedOut,
-        () = context.cancel.cancelled() => End::Cancelled,
+        () = sleep_until(deadline) => End::TimedOut(None),
+        () = context.cancel.cancelled() => End::Cancelled(None),
         never = output.forward() => match never {},
     };
-    match end {
-        End::Exited(_) => output.drain(),
-        End::TimedOut | End::Cancelled => tree.kill().await,
-    }
+    let end = match end {
+        End::TimedOut(_) => End::TimedOut(tree.kill().await),
+        End::Cancelled(_) => End::Cancelled(tree.kill().await),
+        exited @ End::Exited(_) => {
+            output.drain();
+            exited
+        }
+    };
     Ok(output.finish(end, limit, context).await)
 }
 
@@ -319,48 +323,39 @@ async fn discard(mut pipe: pipe::Receiver) {
 
 /// The status, the words for the model, the exit code and the signal.
 fn describe(end: &End, limit: Duration) -> (ToolStatus, String, Option<i32>, Option<String>) {
-    match end {
-        End::Exited(status) => match (status.code(), status.signal()) {
-            (Some(0), _) => (
-                ToolStatus::Completed,
-                "[exit code 0]".to_owned(),
-                Some(0),
-                None,
-            ),
-            (Some(code), _) => (
-                ToolStatus::Failed,
-                format!("[exit code {code}]"),
-                Some(code),
-                None,
-            ),
-            (None, signal) => {
-                let name = signal
-                    .and_then(|number| nix::sys::signal::Signal::try_from(number).ok())
-                    .map_or_else(|| "a signal".to_owned(), |signal| signal.to_string());
-                (
-                    ToolStatus::Failed,
-                    format!("[ended by {name}]"),
-                    None,
-                    Some(name),
-                )
-            }
-        },
-        End::TimedOut => (
+    let status = match end {
+        End::Exited(status) => Some(*status),
+        End::TimedOut(status) | End::Cancelled(status) => *status,
+    };
+    let code = status.and_then(|status| status.code());
+    let signal = status.and_then(|status| status.signal()).map(|number| {
+        match nix::sys::signal::Signal::try_from(number) {
+            Ok(signal) => signal.to_string(),
+            Err(_) => format!("signal {number}"),
+        }
+    });
+    let (status, words) = match (end, code, &signal) {
+        (End::TimedOut(_), ..) => (
             ToolStatus::Failed,
             format!(
                 "[timed out after {:.1} s; the command and all it had started were ended]",
                 limit.as_secs_f64()
             ),
-            None,
-            Some("SIGKILL".to_owned()),
         ),
-        End::Cancelled => (
+        (End::Cancelled(_), ..) => (
             ToolStatus::Cancelled,
             "[cancelled; the command and all it had started were ended]".to_owned(),
-            None,
-            Some("SIGKILL".to_owned()),
         ),
-    }
+        (End::Exited(_), Some(0), _) => (ToolStatus::Completed, "[exit code 0]".to_owned()),
+        (End::Exited(_), Some(code), _) => (ToolStatus::Failed, format!("[exit code {code}]")),
+        (End::Exited(_), None, Some(signal)) => {
+            (ToolStatus::Failed, format!("[ended by {signal}]"))
+        }
+        (End::Exited(_), None, None) => {
+            (ToolStatus::Failed, "[ended in an unknown way]".to_owned())
+        }
+    };
+    (status, words, code, signal)
 }
 
 fn object(value: Value) -> Meta {
