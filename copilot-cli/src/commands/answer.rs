@@ -73,13 +73,30 @@ fn find<'a>(
         )));
     }
     Err(if requests.is_empty() {
-        CliError::new("the session waits for no answer")
+        // Who asks for the next one may have lost a race for it.
+        CliError::new(match last_answer(mirror) {
+            Some((id, answered)) if wanted == "next" => format!(
+                "the session waits for no answer; the last request, {id}, was already {answered}"
+            ),
+            _ => "the session waits for no answer".to_owned(),
+        })
     } else {
         let ids: Vec<_> = requests.iter().map(OpenRequest::id).collect();
         CliError::new(format!("no open request has the id `{wanted}`"))
             .hint(format!("open are: {}", ids.join(", ")))
     }
     .cause(format!("session {session}")))
+}
+
+/// The request that was answered last.
+fn last_answer(mirror: &Mirror) -> Option<(String, Answered)> {
+    let session = mirror.session()?;
+    let answers = session.meta.as_ref()?.get("copilot.answers")?.as_object()?;
+    // RFC 3339 in UTC sorts as text.
+    let (id, _) = answers
+        .iter()
+        .max_by_key(|(_, entry)| entry.get("at").and_then(|at| at.as_str()))?;
+    Some((id.clone(), session_answer(session, id)?))
 }
 
 /// Who answered the request with this id, or the beginning of one, earlier.
@@ -121,6 +138,11 @@ mod tests {
         );
         assert_eq!(error.exit(), Exit::Failed);
         let error = find(&[], "next", &mirror, "aaaa").unwrap_err();
+        assert_eq!(
+            error.message(),
+            "the session waits for no answer; the last request, call-1, was already answered by terminal pts/3: allow-once"
+        );
+        let error = find(&[], "other", &mirror, "aaaa").unwrap_err();
         assert_eq!(error.message(), "the session waits for no answer");
     }
 }
