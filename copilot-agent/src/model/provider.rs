@@ -3,14 +3,7 @@
 //! This module owns addresses, headers and the key. The key goes into one header and nowhere
 //! else: not into an error, not into a log, not into a `Debug`.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -225,20 +218,9 @@ impl Model for Provider {
     fn respond(&self, request: ModelRequest) -> BoxFuture<'_, Result<ModelStream, ModelError>> {
         let config = self.config.clone();
         async move {
-            // Some streams end "well" when the connection breaks; what was seen on the wire is
-            // what counts.
-            let complete = Arc::new(AtomicBool::new(false));
             let options = ChatOptions::default()
                 .with_capture_usage(true)
-                .with_capture_tool_calls(true)
-                .with_raw_frame_fn({
-                    let complete = Arc::clone(&complete);
-                    move |_, frame| {
-                        if is_end_marker(frame.data) {
-                            complete.store(true, Ordering::Relaxed);
-                        }
-                    }
-                });
+                .with_capture_tool_calls(true);
             let target = ServiceTarget {
                 endpoint: Endpoint::from_owned(config.url.to_string()),
                 auth: AuthData::RequestOverride {
@@ -252,7 +234,7 @@ impl Model for Provider {
                 .exec_chat_stream(target, chat_request(request), Some(&options))
                 .await
                 .map_err(|error| explain(error, &config))?;
-            Ok(events(response.stream.boxed(), config, complete))
+            Ok(events(response.stream.boxed(), config))
         }
         .boxed()
     }
@@ -261,16 +243,15 @@ impl Model for Provider {
 fn events(
     stream: BoxStream<'static, genai::Result<ChatStreamEvent>>,
     config: ProviderConfig,
-    complete: Arc<AtomicBool>,
 ) -> ModelStream {
     let ended = false;
     stream::unfold(
-        (stream, config, complete, ended),
-        |(mut stream, config, complete, ended)| async move {
+        (stream, config, ended),
+        |(mut stream, config, ended)| async move {
             if ended {
                 return None;
             }
-            let cut_off = || ModelError::cut_off(&config.host(), "no end marker");
+            let cut_off = || ModelError::cut_off(&config.host(), "it has no end marker");
             let (items, ended) = match stream.next().await {
                 Some(Ok(event)) => match event {
                     ChatStreamEvent::Chunk(chunk) => {
@@ -279,7 +260,7 @@ fn events(
                     ChatStreamEvent::ReasoningChunk(chunk) => {
                         (vec![Ok(ModelEvent::Reasoning(chunk.content))], false)
                     }
-                    ChatStreamEvent::End(_) if !complete.load(Ordering::Relaxed) => {
+                    ChatStreamEvent::End(end) if is_made_up(&end, config.adapter()) => {
                         (vec![Err(cut_off())], true)
                     }
                     ChatStreamEvent::End(end) => (end_events(end), true),
@@ -292,28 +273,17 @@ fn events(
                 Some(Err(error)) => (vec![Err(explain(error, &config))], true),
                 None => (vec![Err(cut_off())], true),
             };
-            Some((stream::iter(items), (stream, config, complete, ended)))
+            Some((stream::iter(items), (stream, config, ended)))
         },
     )
     .flatten()
     .boxed()
 }
 
-/// Whether a frame says that the response is complete, in any of the wire formats.
-fn is_end_marker(data: &str) -> bool {
-    if data == "[DONE]" {
-        return true;
-    }
-    // Cheap test first: frames come by the thousand.
-    if !data.contains("message_stop") && !data.contains("response.") {
-        return false;
-    }
-    serde_json::from_str::<Value>(data).is_ok_and(|frame| {
-        matches!(
-            frame.get("type").and_then(Value::as_str),
-            Some("message_stop" | "response.completed" | "response.incomplete")
-        )
-    })
+/// Whether the provider never sent this end. For the Responses API `genai` makes one up when
+/// the stream is over, without the id that a real one has and without the tool calls.
+fn is_made_up(end: &StreamEnd, adapter: AdapterKind) -> bool {
+    adapter == AdapterKind::OpenAIResp && end.captured_response_id.is_none()
 }
 
 fn end_events(mut end: StreamEnd) -> Vec<Result<ModelEvent, ModelError>> {
@@ -427,6 +397,11 @@ fn explain_raw(error: genai::Error, config: &ProviderConfig) -> ModelError {
                 None => ModelError::cut_off(&host, "it is not readable"),
             },
         },
+        // Words of the provider come as a parse error at no line.
+        genai::Error::StreamParse { serde_error, .. } if serde_error.line() == 0 => {
+            let body = json!({"message": serde_error.to_string()});
+            from_event(&body, &host, &config.model)
+        }
         genai::Error::StreamParse { .. } => ModelError::cut_off(&host, "it is not readable"),
         other => {
             tracing::debug!(kind = ?std::mem::discriminant(&other), "unexpected model error");
@@ -530,22 +505,6 @@ mod tests {
         };
         let error = explain(error, &config);
         assert!(!error.message.contains("sk-123"), "{error}");
-    }
-
-    #[test]
-    fn only_end_markers_end_a_response() {
-        for (frame, expected) in [
-            ("[DONE]", true),
-            (r#"{"type":"message_stop"}"#, true),
-            (r#"{"type":"response.completed","response":{}}"#, true),
-            (
-                r#"{"type":"response.output_text.delta","delta":"message_stop"}"#,
-                false,
-            ),
-            (r#"{"choices":[{"delta":{"content":"[DONE]"}}]}"#, false),
-        ] {
-            assert_eq!(is_end_marker(frame), expected, "{frame}");
-        }
     }
 
     #[test]

@@ -157,6 +157,54 @@ async fn complete(
     }
 }
 
+/// The Responses API: whole, or broken off after the first words.
+async fn respond(axum::Json(request): axum::Json<Value>) -> Response {
+    let mut events = vec![
+        json!({"type": "response.created", "response": {"id": "r", "status": "in_progress"}}),
+        json!({"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "delta": "Hello"}),
+    ];
+    match request["model"].as_str().unwrap() {
+        "whole" => events.push(json!({"type": "response.completed", "response": {
+            "id": "r", "status": "completed", "model": "whole", "output": [],
+            "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+        }})),
+        "unreadable" => events.push(json!({"type": "response.completed", "response": {"id": 1}})),
+        "failing" => events.push(json!({"type": "response.failed", "response": {
+            "id": "r", "status": "failed", "model": "failing", "error": {"message": "I am overloaded"}
+        }})),
+        _ => {}
+    }
+    frames(&events, false)
+}
+
+/// The Messages API: whole, or broken off after the first words.
+async fn message(headers: HeaderMap, axum::Json(request): axum::Json<Value>) -> Response {
+    assert_eq!(headers["x-api-key"], KEY);
+    assert!(headers.contains_key("anthropic-version"));
+    let mut events = vec![
+        json!({"type": "message_start", "message": {"id": "m", "role": "assistant", "content": [], "usage": {"input_tokens": 7, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}}),
+    ];
+    if request["model"] == "whole" {
+        events.extend([
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}),
+            json!({"type": "message_stop"}),
+        ]);
+    }
+    let body: String = events
+        .iter()
+        .map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().unwrap()
+            )
+        })
+        .collect();
+    ([("content-type", "text/event-stream")], body).into_response()
+}
+
 impl Provider {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -165,6 +213,8 @@ impl Provider {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let app = Router::new()
             .route("/v1/chat/completions", post(complete))
+            .route("/v1/responses", post(respond))
+            .route("/v1/messages", post(message))
             .with_state(Arc::clone(&requests));
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -186,13 +236,17 @@ impl Provider {
 
 /// Runs one prompt and returns how it ended.
 fn prompt(url: &str, key: &str, model: &str) -> (Agent, Result<Value, Value>) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("note.txt"), "hello\n").unwrap();
-    let mut agent = Agent::start(&[
+    prompt_with(&[
         ("COPILOT_PROVIDER_BASE_URL", url),
         ("COPILOT_PROVIDER_API_KEY", key),
         ("COPILOT_MODEL", model),
-    ]);
+    ])
+}
+
+fn prompt_with(variables: &[(&str, &str)]) -> (Agent, Result<Value, Value>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("note.txt"), "hello\n").unwrap();
+    let mut agent = Agent::start(variables);
     agent.initialize();
     let session = agent.new_session(folder.path());
     let turn = agent.prompt(&session, "What does the note say?");
@@ -283,6 +337,45 @@ fn failures_are_told_by_kind_in_words_and_without_the_key() {
     }
     // Nothing was tried twice.
     assert_eq!(provider.requests.lock().unwrap().len(), 7);
+}
+
+#[test]
+fn the_other_wire_formats_end_only_with_their_end_marker() {
+    let url = Provider::start().url();
+    let responses = ("COPILOT_PROVIDER_WIRE_API", "responses");
+    let anthropic = ("COPILOT_PROVIDER_TYPE", "anthropic");
+    for (format, model, failure) in [
+        (responses, "whole", None),
+        (responses, "cut", Some("broke off")),
+        (responses, "unreadable", Some("broke off")),
+        (responses, "failing", Some("I am overloaded")),
+        (anthropic, "whole", None),
+        (anthropic, "cut", Some("broke off")),
+    ] {
+        let (agent, result) = prompt_with(&[
+            ("COPILOT_PROVIDER_BASE_URL", &url),
+            ("COPILOT_PROVIDER_API_KEY", KEY),
+            ("COPILOT_MODEL", model),
+            format,
+        ]);
+        assert_eq!(agent.said(), "Hello", "{format:?} {model}: {result:?}");
+        match (result, failure) {
+            (Ok(end), None) => assert_eq!(
+                end,
+                json!({"stopReason": "end_turn", "_meta": {"copilot.usage": {
+                    "inputTokens": 7, "outputTokens": 3, "model": "whole"
+                }}})
+            ),
+            (Err(error), Some(words)) => {
+                assert_eq!(error["data"]["kind"], "stream", "{error}");
+                assert!(
+                    error["message"].as_str().unwrap().contains(words),
+                    "{error}"
+                );
+            }
+            (result, _) => panic!("{format:?} {model}: {result:?}"),
+        }
+    }
 }
 
 #[test]
