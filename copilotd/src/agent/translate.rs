@@ -176,6 +176,36 @@ enum Open {
     Reasoning(String),
 }
 
+/// An update that brings live output and ends its call is two steps: the output has to be kept
+/// before the result can refer to it.
+pub fn steps(update: SessionUpdate) -> Vec<SessionUpdate> {
+    let ends = |status| matches!(status, ToolCallStatus::Completed | ToolCallStatus::Failed);
+    let brings_output = |meta: &Option<JsonObject>| {
+        meta.as_ref()
+            .is_some_and(|m| m.contains_key("terminal_output"))
+    };
+    let end = |id, status| {
+        let fields = ToolCallUpdateFields::new().status(status);
+        SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(id, fields))
+    };
+    match update {
+        SessionUpdate::ToolCall(mut call) if ends(call.status) && brings_output(&call.meta) => {
+            let end = end(call.tool_call_id.clone(), call.status);
+            call.status = ToolCallStatus::InProgress;
+            vec![SessionUpdate::ToolCall(call), end]
+        }
+        SessionUpdate::ToolCallUpdate(mut update) if brings_output(&update.meta) => {
+            let Some(status) = update.fields.status.filter(|status| ends(*status)) else {
+                return vec![SessionUpdate::ToolCallUpdate(update)];
+            };
+            let end = end(update.tool_call_id.clone(), status);
+            update.fields.status = Some(ToolCallStatus::InProgress);
+            vec![SessionUpdate::ToolCallUpdate(update), end]
+        }
+        whole => vec![whole],
+    }
+}
+
 /// Translates the updates of one turn.
 #[derive(Debug)]
 pub struct Translator {
@@ -201,7 +231,12 @@ impl Translator {
         self.calls.get(id)
     }
 
-    /// Translates one update.
+    /// Whether a tool call has ended: nothing that is said of it changes it any more.
+    pub fn has_ended(&self, id: &str) -> bool {
+        self.calls.get(id).is_some_and(|c| c.stage == Stage::Done)
+    }
+
+    /// Translates one update; see [`steps`].
     pub fn update(&mut self, update: SessionUpdate, contents: &mut dyn Contents) -> Vec<Effect> {
         let mut effects = Vec::new();
         match update {
@@ -282,7 +317,7 @@ impl Translator {
     }
 
     /// The step of a tool call out of its first stage: asking when `options` are given, running
-    /// otherwise, for the reason `confirmed`.
+    /// otherwise, for the reason `confirmed`. `None` for a call that has ended.
     pub fn ready(
         &mut self,
         id: &str,
@@ -291,7 +326,7 @@ impl Translator {
         contents: &mut dyn Contents,
     ) -> Option<Effect> {
         let turn_id = self.turn_id.clone();
-        let call = self.calls.get_mut(id)?;
+        let call = self.calls.get_mut(id).filter(|c| c.stage != Stage::Done)?;
         call.stage = if confirmed.is_some() {
             Stage::Running
         } else {
@@ -481,8 +516,14 @@ impl Translator {
             .and_then(|o| o.get("data"))
             .and_then(Value::as_str)
         {
-            let opened = self.calls.get_mut(id).filter(|c| !c.terminal);
-            if let Some(call) = opened {
+            let Some(call) = self.calls.get_mut(id) else {
+                return;
+            };
+            if !call.terminal {
+                // A call that was denied or is done has no place for it any more.
+                if call.stage == Stage::Done {
+                    return;
+                }
                 call.terminal = true;
                 let title = call.title.clone();
                 effects.push(Effect::TerminalOpened {
@@ -638,7 +679,10 @@ fn merge(call: &mut Call, fields: ToolCallUpdateFields) {
     if let Some(locations) = fields.locations {
         call.locations = locations
             .iter()
-            .map(|l| json!({"path": l.path, "line": l.line}))
+            .map(|l| match l.line {
+                Some(line) => json!({"path": l.path, "line": line}),
+                None => json!({"path": l.path}),
+            })
             .collect();
     }
 }

@@ -21,6 +21,7 @@ use super::turn::{End, Phase};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::process::{self, AgentEvent, AgentProcess, Ended};
 use crate::agent::rpc::{self, Incoming, OpenRequests, RpcFailure};
+use crate::agent::translate;
 
 const METHOD_NOT_FOUND: i64 = -32601;
 
@@ -199,11 +200,13 @@ impl Actor {
         }
         match serde_json::from_str::<SessionNotification>(params.get()) {
             Ok(notification) => {
-                let Some((turn, mut contents)) = self.translating() else {
-                    return;
-                };
-                let effects = turn.translator.update(notification.update, &mut contents);
-                self.effects(effects);
+                for update in translate::steps(notification.update) {
+                    let Some((turn, mut contents)) = self.translating() else {
+                        return;
+                    };
+                    let effects = turn.translator.update(update, &mut contents);
+                    self.effects(effects);
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "an update of an agent is not understood and skipped")

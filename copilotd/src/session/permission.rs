@@ -56,6 +56,14 @@ impl Actor {
             ));
             return;
         }
+        if turn.translator.has_ended(&id) {
+            self.send_line(rpc::refusal(
+                &rpc_id,
+                INVALID_PARAMS,
+                "this tool call has ended already",
+            ));
+            return;
+        }
         let (id, effects) = turn
             .translator
             .permission_asked(request.tool_call, &mut contents);
