@@ -811,3 +811,6 @@ fn cut(text: &str) -> String {
     }
     format!("{}\n… ({} more bytes)", &text[..end], text.len() - end)
 }
+
+#[cfg(test)]
+mod tests;
