@@ -109,7 +109,7 @@ fn a_steering_text_joins_the_running_turn() {
     home.write("go", "");
     let ended = screen.wait_for_end(&turn);
     let parts = serde_json::to_string(&ended.response_parts).unwrap();
-    assert!(parts.contains("please be careful"), "{parts}");
+    assert!(parts.contains("please be careful"), "{}", screen.describe());
     assert!(screen.chat().steering_message.is_none());
     assert_eq!(screen.chat().turns.len(), 1, "no turn of its own");
 }

@@ -53,11 +53,14 @@ pub(super) fn run(scratch: &Scratch, folder: &Path) -> Result<()> {
     check(&seen, &diff, folder)?;
     say::step("the demo is complete");
     say::line(&format!(
-        "{} permissions and {} questions answered, {} changed, its tests pass; the agent said: {}",
+        "permissions answered: {}; questions answered: {}; {} corrected, the project's tests pass",
         seen.permissions,
         seen.questions,
         project::CHANGED,
-        seen.last_text.trim(),
+    ));
+    say::line(&format!(
+        "the agent's last words:\n{}",
+        seen.last_text.trim()
     ));
     Ok(())
 }
@@ -173,11 +176,14 @@ fn follow(
         "text" => seen.last_text.push_str(field("text")),
         "tool_call" => {
             seen.last_text.clear();
-            let what = event
-                .get("input")
-                .and_then(Value::as_str)
-                .unwrap_or_else(|| field("title"));
-            say::line(&format!("* {}: {}", field("tool"), first_line(what)));
+            // The input of a plain tool is JSON, which its title says better.
+            let input = event.get("input").and_then(Value::as_str);
+            let what = input.filter(|input| !input.starts_with('{'));
+            say::line(&format!(
+                "* {}: {}",
+                field("tool"),
+                first_line(what.unwrap_or_else(|| field("title"))),
+            ));
         }
         "tool_result" => {
             if let Some(who) = answered(event) {
