@@ -70,11 +70,12 @@ fn failure(home: &Home) -> String {
         !home.daemon_log().contains(ModelServer::KEY),
         "the key is never logged"
     );
-    // The session itself says it too.
-    let id = home.only_session();
-    let shown = home.copilot(&["sessions", "show", &id]);
+    // The session itself says the same.
+    let message = run.stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    let message = message.unwrap_or_else(|| panic!("an error: {run:?}"));
+    let shown = home.copilot(&["sessions", "show", &home.only_session()]);
     shown.expect_code(0);
-    assert!(shown.stdout.to_lowercase().contains("error"), "{shown:?}");
+    assert!(shown.stdout.contains(message), "{message}\n{shown:?}");
     run.stderr
 }
 
