@@ -35,11 +35,9 @@ impl Host {
         client: &Arc<Client>,
         message: &[u8],
     ) -> Result<(), String> {
-        let incoming: rpc::Incoming<'_> = match serde_json::from_slice(message) {
+        let incoming = match rpc::parse(message) {
             Ok(incoming) => incoming,
             Err(error) => {
-                let code = json_rpc_error_codes::PARSE_ERROR;
-                let error = RpcError::new(code, format!("not a JSON-RPC message: {error}"));
                 client.outbound().push(rpc::error(&Value::Null, &error));
                 return Ok(());
             }
@@ -588,14 +586,12 @@ fn introduce(client: &Client, client_id: &str, name: Option<String>) -> Result<(
         return Err(RpcError::invalid_params("a clientId has 1 to 128 bytes"));
     }
     let clean = |text: &str| {
-        text.chars()
-            .filter(|c| !c.is_control())
-            .take(60)
-            .collect::<String>()
+        let shown = text.chars().filter(|c| !c.is_control()).take(60);
+        shown.collect::<String>().trim().to_owned()
     };
     let name = name
         .map(|n| clean(&n))
-        .filter(|n| !n.trim().is_empty() && n != "policy");
+        .filter(|n| !n.is_empty() && !n.eq_ignore_ascii_case("policy"));
     let identity = Identity {
         client_id: client_id.to_owned(),
         name: name.unwrap_or_else(|| "a client".into()),

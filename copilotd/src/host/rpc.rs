@@ -83,6 +83,19 @@ impl RpcError {
     }
 }
 
+/// Reads one message of a client.
+pub fn parse(message: &[u8]) -> Result<Incoming<'_>, RpcError> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        let code = json_rpc_error_codes::PARSE_ERROR;
+        RpcError::new(code, format!("not a JSON-RPC message: {why}"))
+    };
+    // A list would be taken for the fields in their order.
+    if message.trim_ascii_start().first() == Some(&b'[') {
+        return Err(wrong(&"a list of messages; send them one by one"));
+    }
+    serde_json::from_slice(message).map_err(|error| wrong(&error))
+}
+
 /// Decodes a method's parameters; missing ones count as an empty object.
 pub fn params<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, RpcError> {
     let text = raw.map_or("{}", RawValue::get);
