@@ -1,0 +1,149 @@
+//! A host with one agent, a folder to work in, and clients.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use copilotd::agent::tree;
+use copilotd::config::{AgentSettings, Loaded, Settings, TrustedFolders};
+use copilotd::host::identity::Trust;
+use copilotd::host::{Host, Shared};
+use ipc_proto::paths::Paths;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use super::client::TestClient;
+use super::script;
+
+/// The daemon takes every child of its process that it does not know for an orphan of an agent: two
+/// hosts in one process would kill each other's agents.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+pub(super) struct World {
+    pub(super) host: Arc<Host>,
+    /// Where sessions work.
+    pub(super) folder: PathBuf,
+    received: PathBuf,
+    home: TempDir,
+    settings: watch::Sender<Arc<Loaded>>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// With an agent of these functions, and a trusted folder.
+    pub(super) async fn new(functions: &str) -> Self {
+        let world = Self::with_untrusted_folder(functions).await;
+        world.host.shared.trust(&world.folder).unwrap();
+        world
+    }
+
+    pub(super) async fn with_untrusted_folder(functions: &str) -> Self {
+        let alone = ALONE.lock().await;
+        tree::adopt_orphans();
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("work");
+        std::fs::create_dir(&folder).unwrap();
+        let received = home.path().join("received");
+        let paths = Paths::under(&home.path().join("daemon"));
+        let loaded = Loaded {
+            settings: settings(&script::agent(functions), &received),
+            problems: Vec::new(),
+        };
+        let (settings, reader) = watch::channel(Arc::new(loaded));
+        let (trusted, problem) = TrustedFolders::open(paths.trusted_folders_file(), reader.clone());
+        assert!(problem.is_none());
+        let shared = Shared::new(paths, reader, trusted, PathBuf::from("/nonexistent/agent"));
+        Self {
+            host: Host::new(Arc::new(shared)),
+            folder,
+            received,
+            home,
+            settings,
+            _alone: alone,
+        }
+    }
+
+    /// From now on sessions start this agent.
+    pub(super) fn change_agent(&self, functions: &str) {
+        self.settings.send_modify(|loaded| {
+            let settings = settings(&script::agent(functions), &self.received);
+            *loaded = Arc::new(Loaded {
+                settings,
+                problems: Vec::new(),
+            });
+        });
+    }
+
+    /// From now on sessions start this program.
+    pub(super) fn change_program(&self, program: &str) {
+        self.settings.send_modify(|loaded| {
+            let mut settings = loaded.settings.clone();
+            settings.agents.get_mut("fake").unwrap().command = program.into();
+            *loaded = Arc::new(Loaded {
+                settings,
+                problems: Vec::new(),
+            });
+        });
+    }
+
+    /// A client on this machine that has introduced itself.
+    pub(super) async fn client(&self, name: &str) -> TestClient {
+        let mut client = self.stranger(Trust::Local);
+        client.initialize(name, &[]).await;
+        client
+    }
+
+    /// A connection that has not said anything.
+    pub(super) fn stranger(&self, trust: Trust) -> TestClient {
+        TestClient::new(&self.host, trust)
+    }
+
+    /// What the agent has read so far.
+    pub(super) fn received(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.received).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The messages of this method that the agent has read so far.
+    pub(super) fn received_of(&self, method: &str) -> Vec<Value> {
+        let mut received = self.received();
+        received.retain(|message| message["method"] == method);
+        received
+    }
+
+    pub(super) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    /// Parameters of `createSession` for this folder.
+    pub(super) fn new_session(&self, session: &str, config: Value) -> Value {
+        let folder = copilotd::uri::of_path(&self.folder);
+        json!({"channel": session, "workingDirectories": [folder], "config": config})
+    }
+}
+
+fn settings(script: &str, received: &std::path::Path) -> Settings {
+    let fake = AgentSettings {
+        command: "sh".into(),
+        args: vec!["-c".into(), script.into()],
+        env: [("RECEIVED".to_owned(), received.display().to_string())].into(),
+        title: None,
+    };
+    Settings {
+        agent: Some("fake".into()),
+        agents: [("fake".to_owned(), fake)].into(),
+        ..Settings::default()
+    }
+}
+
+/// A session's URI that nobody used yet.
+pub(super) fn new_uri() -> String {
+    format!("ahp-session:/{}", uuid::Uuid::new_v4())
+}
+
+/// The URI of a session's chat.
+pub(super) fn chat_of(session: &str) -> String {
+    session.replace("ahp-session:", "ahp-chat:")
+}

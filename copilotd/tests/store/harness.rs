@@ -1,0 +1,108 @@
+//! Short ways to say what the tests do.
+
+use std::path::{Path, PathBuf};
+
+use copilotd::store::{Batch, Notice, Operation, Store, open};
+use tempfile::TempDir;
+
+pub(crate) const NAME: &str = "sessions.db";
+
+/// A folder that goes away, and the database in it.
+pub(crate) struct Scratch {
+    pub(crate) folder: TempDir,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join(NAME)
+    }
+
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
+        self.folder.path().join(format!("{NAME}{suffix}"))
+    }
+
+    /// Opens and expects nothing to tell.
+    pub(crate) fn open(&self) -> Store {
+        let (store, notices) = self.open_noticing();
+        assert_eq!(notices, []);
+        store
+    }
+
+    pub(crate) fn open_noticing(&self) -> (Store, Vec<Notice>) {
+        open(&self.path()).unwrap()
+    }
+
+    /// Files that were set aside.
+    pub(crate) fn kept(&self) -> Vec<PathBuf> {
+        let mut kept: Vec<PathBuf> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.to_string_lossy().contains(".damaged"))
+            .collect();
+        kept.sort();
+        kept
+    }
+}
+
+/// Copies the database and what is beside it, as a kill would leave it.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // Locks and indexes of a live process are rebuilt; they do not survive a power cut.
+        if !entry.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+pub(crate) fn batch(session: &str, operations: Vec<Operation>) -> Batch {
+    Batch {
+        session: session.to_owned(),
+        durable: true,
+        operations,
+    }
+}
+
+/// Submits and waits for the commit.
+pub(crate) fn write(store: &Store, session: &str, operations: Vec<Operation>) {
+    store
+        .submit(batch(session, operations))
+        .unwrap()
+        .wait()
+        .unwrap();
+}
+
+pub(crate) fn state(text: &str) -> Operation {
+    Operation::PutState {
+        state_json: format!("{{\"state\":\"{text}\"}}"),
+    }
+}
+
+pub(crate) fn summary(title: &str, minute: usize) -> Operation {
+    Operation::PutSummary {
+        summary_json: format!("{{\"title\":\"{title}\"}}"),
+        title: title.to_owned(),
+        modified_at: format!("2025-01-01T{:02}:{:02}:00Z", minute / 60, minute % 60),
+    }
+}
+
+pub(crate) fn turn(id: &str, text: &str) -> Operation {
+    Operation::CompleteTurn {
+        turn_id: id.to_owned(),
+        json: format!("{{\"id\":\"{id}\",\"text\":\"{text}\"}}"),
+        text: text.to_owned(),
+    }
+}
+
+pub(crate) fn tail(text: &str) -> Operation {
+    Operation::AppendTail {
+        channel: "ahp-chat:/1".to_owned(),
+        action_json: format!("{{\"delta\":\"{text}\"}}"),
+    }
+}
