@@ -11,6 +11,7 @@ pub mod logging;
 pub mod permissions;
 pub mod service;
 pub mod session;
+pub mod store;
 pub mod uri;
 
 use std::path::PathBuf;

@@ -1,0 +1,267 @@
+//! Reads what can be read out of a damaged database.
+//!
+//! It reads the tables themselves, never an index, and goes around the parts that cannot be
+//! read. It never writes to the damaged file.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, Result, Row, Statement, ToSql};
+use serde::de::IgnoredAny;
+
+/// What was recovered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Salvaged {
+    pub(super) sessions: u64,
+    pub(super) turns: u64,
+}
+
+/// Failed reads in one table after which the rest of it is given up.
+const MAX_FAILURES: u32 = 20_000;
+
+/// One table: how to read a row, how to know it is whole, and how to write it.
+struct Table {
+    name: &'static str,
+    key: &'static str,
+    columns: &'static [&'static str],
+    /// Columns that must be JSON where they are not null.
+    json: &'static [&'static str],
+}
+
+const TABLES: &[Table] = &[
+    Table {
+        name: "numbers",
+        key: "id",
+        columns: &["next"],
+        json: &[],
+    },
+    Table {
+        name: "sessions",
+        key: "key",
+        columns: &["id", "modified_at", "title", "summary_json"],
+        json: &["summary_json"],
+    },
+    Table {
+        name: "states",
+        key: "key",
+        columns: &["session", "state_json"],
+        json: &["state_json"],
+    },
+    Table {
+        name: "turns",
+        key: "key",
+        columns: &["session", "ordinal", "turn_id", "json", "text"],
+        json: &["json"],
+    },
+    Table {
+        name: "tail",
+        key: "key",
+        columns: &["session", "channel", "action_json"],
+        json: &["action_json"],
+    },
+    Table {
+        name: "processes",
+        key: "pid",
+        columns: &["session", "process_group", "start_time"],
+        json: &[],
+    },
+];
+
+/// Copies what can be read from the database at `from` into the fresh one `to`.
+///
+/// # Errors
+/// When `to` cannot be written. That nothing can be read is no error.
+pub(super) fn salvage(from: &Path, to: &mut Connection) -> Result<Salvaged> {
+    let transaction = to.transaction()?;
+    match open_damaged(from) {
+        Ok(damaged) => {
+            for table in TABLES {
+                copy_table(&damaged, &transaction, table)?;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "nothing of the damaged database can be read"),
+    }
+    make_whole(&transaction)?;
+    let count = |sql| transaction.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let salvaged = Salvaged {
+        sessions: count("SELECT count(*) FROM sessions")?.cast_unsigned(),
+        turns: count("SELECT count(*) FROM turns")?.cast_unsigned(),
+    };
+    transaction.commit()?;
+    Ok(salvaged)
+}
+
+fn open_damaged(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    // Accepts a file that is shorter than it says, and a schema with bad entries. Triggers
+    // and views of the damaged file are never run: only tables are read.
+    connection.execute_batch(
+        "PRAGMA writable_schema = ON; PRAGMA query_only = ON; PRAGMA mmap_size = 0;
+         PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+/// Reads ranges of keys; a range that fails is read from its end as well, and what lies
+/// between is split in two.
+fn copy_table(damaged: &Connection, to: &Connection, table: &Table) -> Result<()> {
+    let Table {
+        name, key, columns, ..
+    } = table;
+    let list = columns.join(", ");
+    let select = |order| {
+        damaged.prepare(&format!(
+            "SELECT {key}, {list} FROM {name} NOT INDEXED
+             WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key} {order}"
+        ))
+    };
+    let (mut ascending, mut descending) = match (select("ASC"), select("DESC")) {
+        (Ok(ascending), Ok(descending)) => (ascending, descending),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%error, table = name, "the table cannot be read");
+            return Ok(());
+        }
+    };
+    let places = vec!["?"; columns.len() + 1].join(", ");
+    // A row that contradicts one that is there already is left out.
+    let verb = if *name == "numbers" {
+        "REPLACE"
+    } else {
+        "IGNORE"
+    };
+    let mut insert = to.prepare(&format!(
+        "INSERT OR {verb} INTO {name} ({key}, {list}) VALUES ({places})"
+    ))?;
+    let mut failures = 0;
+    let mut ranges = vec![(1_i64, i64::MAX)];
+    while let Some((first, last)) = ranges.pop() {
+        let Err(low) = copy_range(&mut ascending, (first, last), table, &mut insert)? else {
+            continue;
+        };
+        let rest = (low.map_or(first, |key| key.saturating_add(1)), last);
+        let Err(high) = copy_range(&mut descending, rest, table, &mut insert)? else {
+            continue;
+        };
+        failures += 1;
+        let rest = (rest.0, high.map_or(last, |key| key.saturating_sub(1)));
+        if rest.0 >= rest.1 {
+            continue;
+        }
+        if failures > MAX_FAILURES {
+            tracing::warn!(table = name, "the rest of the table is given up");
+            break;
+        }
+        let middle = rest.0 + (rest.1 - rest.0) / 2;
+        // Keys are dense from one on: the lower half first.
+        ranges.push((middle + 1, rest.1));
+        ranges.push((rest.0, middle));
+    }
+    Ok(())
+}
+
+/// Copies rows in the order of the statement. An inner error says after which key it ended.
+fn copy_range(
+    select: &mut Statement<'_>,
+    (first, last): (i64, i64),
+    table: &Table,
+    insert: &mut Statement<'_>,
+) -> Result<std::result::Result<(), Option<i64>>> {
+    let mut reached = None;
+    let Ok(mut rows) = select.query([first, last]) else {
+        return Ok(Err(reached));
+    };
+    loop {
+        match rows.next() {
+            Ok(None) => return Ok(Ok(())),
+            Err(_) => return Ok(Err(reached)),
+            Ok(Some(row)) => {
+                let Ok(key) = row.get::<_, i64>(0) else {
+                    return Ok(Err(reached));
+                };
+                // A key outside of the range comes from a damaged page, and would let the
+                // search run in a circle.
+                if !(first..=last).contains(&key) {
+                    return Ok(Err(reached));
+                }
+                reached = Some(key);
+                copy_row(row, table, insert)?;
+            }
+        }
+    }
+}
+
+/// Leaves out rows whose values cannot be what was written.
+fn copy_row(row: &Row<'_>, table: &Table, insert: &mut Statement<'_>) -> Result<()> {
+    use rusqlite::types::ValueRef;
+
+    let mut values: Vec<ValueRef<'_>> = Vec::with_capacity(table.columns.len() + 1);
+    for index in 0..=table.columns.len() {
+        let Ok(value) = row.get_ref(index) else {
+            return Ok(());
+        };
+        values.push(value);
+    }
+    let is_whole = table
+        .columns
+        .iter()
+        .zip(&values[1..])
+        .all(|(column, value)| {
+            let is_number = matches!(*column, "next" | "ordinal" | "process_group" | "start_time");
+            match value {
+                ValueRef::Null => matches!(*column, "modified_at" | "summary_json"),
+                ValueRef::Integer(number) => is_number && (*number >= 0 || *column == "start_time"),
+                ValueRef::Text(text) if table.json.contains(column) => {
+                    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+                }
+                ValueRef::Text(text) => !is_number && std::str::from_utf8(text).is_ok(),
+                ValueRef::Real(_) | ValueRef::Blob(_) => false,
+            }
+        });
+    if !is_whole {
+        return Ok(());
+    }
+    let values: Vec<rusqlite::types::ToSqlOutput<'_>> = values
+        .into_iter()
+        .map(rusqlite::types::ToSqlOutput::Borrowed)
+        .collect();
+    let values: Vec<&dyn ToSql> = values.iter().map(|value| value as &dyn ToSql).collect();
+    insert.execute(values.as_slice())?;
+    Ok(())
+}
+
+/// Restores what the rest of the store relies on: every row has its session, and the turns
+/// of a session are numbered without gaps.
+fn make_whole(to: &Connection) -> Result<()> {
+    to.execute_batch(
+        "INSERT OR IGNORE INTO sessions (id) SELECT DISTINCT session FROM turns;
+         INSERT OR IGNORE INTO sessions (id) SELECT session FROM states;
+         INSERT OR IGNORE INTO sessions (id) SELECT DISTINCT session FROM tail;
+         UPDATE sessions SET summary_json = NULL WHERE modified_at IS NULL;",
+    )?;
+    let mut turns =
+        to.prepare("SELECT key, session, ordinal FROM turns ORDER BY session, ordinal")?;
+    let turns = turns.query_map([], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, i64>(2)?,
+        ))
+    })?;
+    let mut renumber = to.prepare("UPDATE turns SET ordinal = ?2 WHERE key = ?1")?;
+    let mut current: Option<(String, i64)> = None;
+    for turn in turns.collect::<Result<Vec<_>>>()? {
+        let (key, session, ordinal) = turn;
+        let expected = match &current {
+            Some((previous, ordinal)) if *previous == session => ordinal + 1,
+            _ => 0,
+        };
+        // The rows before this one are where they belong, so the place is free.
+        if ordinal != expected {
+            renumber.execute([key, expected])?;
+        }
+        current = Some((session, expected));
+    }
+    Ok(())
+}
