@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ahp_types::actions::ActionEnvelope;
 use serde_json::{Value, json};
@@ -245,20 +245,6 @@ impl Client {
         echo["params"]["rejectionReason"]
             .as_str()
             .map(str::to_owned)
-    }
-
-    /// Whether the daemon closes this connection; fails at the deadline.
-    pub fn is_closed_by_daemon(mut self) -> bool {
-        let mut rest = Vec::new();
-        match self.stream.read_to_end(&mut rest) {
-            Ok(_) => true,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
-    }
-
-    /// Reads and drops nothing for a while: a client that does not keep up.
-    pub fn set_patience(&self, patience: Duration) {
-        self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 }
 

@@ -35,5 +35,5 @@ pub use home::{Home, Run};
 pub use model_server::{ModelServer, Reply};
 pub use process::{is_alive, of_session, with_environment};
 pub use pty::{Modes, Pty};
-pub use scenario::{Scenario, say, tool, wait_for_file};
+pub use scenario::{Scenario, say, tool};
 pub use wait::{DEADLINE, until};

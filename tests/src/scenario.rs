@@ -18,11 +18,6 @@ pub fn tool(name: &str, input: Value) -> Value {
     json!({"tools": [{"name": name, "input": input}]})
 }
 
-/// Waits until a file of the project exists.
-pub fn wait_for_file(name: &str) -> Value {
-    json!({"wait_for_file": name})
-}
-
 impl Scenario {
     /// A model that knows nothing yet.
     pub fn new() -> Self {

@@ -71,7 +71,10 @@ fn failure(home: &Home) -> String {
         "the key is never logged"
     );
     // The session itself says the same.
-    let message = run.stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    let message = run
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("error: "));
     let message = message.unwrap_or_else(|| panic!("an error: {run:?}"));
     let shown = home.copilot(&["sessions", "show", &home.only_session()]);
     shown.expect_code(0);
