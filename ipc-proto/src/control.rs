@@ -7,12 +7,14 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 4;
+pub(crate) const REQUEST_VARIANTS: u32 = 5;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
 /// The most problems a status lists.
 const MAX_PROBLEMS: usize = 1024;
+/// The most hits that [`ControlReply::Found`] may have; one with more is not read.
+pub const MAX_FOUND: usize = 1024;
 
 /// A variable's name and value.
 pub type Variable = (Vec<u8>, Vec<u8>);
@@ -34,6 +36,14 @@ pub enum ControlRequest {
         /// The session's URI.
         session: String,
     },
+    /// Which sessions have these words in their title or conversation? Answered with
+    /// [`ControlReply::Found`], the best first.
+    Search {
+        /// The words, separated by spaces. Never a query language: every character is what it is.
+        query: String,
+        /// The most hits that are wanted; the daemon gives at most [`MAX_FOUND`].
+        limit: u32,
+    },
 }
 
 /// What the daemon answers.
@@ -45,6 +55,21 @@ pub enum ControlReply {
     Status(DaemonStatus),
     /// It has not happened.
     Error(ControlError),
+    /// The answer to [`ControlRequest::Search`].
+    Found(#[serde(deserialize_with = "found")] Vec<FoundSession>),
+}
+
+/// A place where a search found its words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundSession {
+    /// The session's id.
+    pub session: String,
+    /// Its title.
+    pub title: String,
+    /// The id of the turn that has the words; absent when the title has them.
+    pub turn: Option<String>,
+    /// The words with what is around them, on one line.
+    pub snippet: String,
 }
 
 /// Why a request was not done, in words for people.
@@ -176,6 +201,10 @@ fn problems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
     at_most(MAX_PROBLEMS, deserializer)
 }
 
+fn found<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FoundSession>, D::Error> {
+    at_most(MAX_FOUND, deserializer)
+}
+
 /// A list with a limit on its length: an empty element takes a byte or two on the wire and many in memory,
 /// so the size of the message alone does not bound what it becomes.
 fn at_most<'de, D, T>(limit: usize, deserializer: D) -> Result<Vec<T>, D::Error>
@@ -273,12 +302,25 @@ mod tests {
             decode(&with(MAX_VARIABLES + 1)),
             Err(crate::CodecError::Malformed)
         );
+        let found = |count| {
+            let hit = FoundSession {
+                session: String::new(),
+                title: String::new(),
+                turn: None,
+                snippet: String::new(),
+            };
+            let reply = ControlReply::Found(vec![hit; count]);
+            crate::codec::decode::<ControlReply>(&crate::codec::encode(&reply).unwrap())
+        };
+        assert!(found(MAX_FOUND).is_ok());
+        assert_eq!(found(MAX_FOUND + 1), Err(crate::CodecError::Malformed));
     }
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::CloseSession {
-            session: String::new(),
+        let last = ControlRequest::Search {
+            query: String::new(),
+            limit: 0,
         };
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
-    ControlError, ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode,
+    ControlError, ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode, FoundSession,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -89,6 +89,10 @@ fn requests() -> Vec<ControlRequest> {
         ControlRequest::ProvideEnvironment(environment),
         ControlRequest::ProvideEnvironment(bare),
         ControlRequest::CloseSession { session },
+        ControlRequest::Search {
+            query: "déjà vu".to_owned(),
+            limit: 50,
+        },
     ]
 }
 
@@ -109,6 +113,14 @@ fn replies() -> Vec<ControlReply> {
     });
     let mut replies = vec![ControlReply::Done, ControlReply::Status(status())];
     replies.extend(errors);
+    let hit = |turn: Option<&str>| FoundSession {
+        session: "6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned(),
+        title: "fix the parser".to_owned(),
+        turn: turn.map(str::to_owned),
+        snippet: "…had a déjà vu here…".to_owned(),
+    };
+    replies.push(ControlReply::Found(vec![hit(None), hit(Some("t1"))]));
+    replies.push(ControlReply::Found(Vec::new()));
     replies
 }
 
@@ -123,6 +135,7 @@ fn request_name(request: &ControlRequest) -> &'static str {
         }
         ControlRequest::ProvideEnvironment(_) => "request-provide-environment",
         ControlRequest::CloseSession { .. } => "request-close-session",
+        ControlRequest::Search { .. } => "request-search",
     }
 }
 
@@ -137,6 +150,8 @@ fn reply_name(reply: &ControlReply) -> &'static str {
             ErrorCode::Internal => "reply-error-internal",
             ErrorCode::Unsupported => "reply-error-unsupported",
         },
+        ControlReply::Found(hits) if hits.is_empty() => "reply-found-nothing",
+        ControlReply::Found(_) => "reply-found",
     }
 }
 

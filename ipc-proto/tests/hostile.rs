@@ -266,14 +266,14 @@ fn a_small_message_cannot_become_a_large_value() {
 fn a_request_of_a_newer_client_is_told_apart_from_nonsense() {
     let read = |payload: &[u8]| feed(&mut daemon(), [frame(3, 0, payload)]);
     assert_eq!(
-        read(&[9, 4, 1, 2, 3]).unwrap(),
+        read(&[9, 5, 1, 2, 3]).unwrap(),
         [Message::UnknownControlRequest { id: 9 }]
     );
     assert_eq!(
         read(&[9, 250]).unwrap(),
         [Message::UnknownControlRequest { id: 9 }]
     );
-    for nonsense in [&[][..], &[9], &[9, 1], &[9, 1, 7], &[9, 0, 0], &[0xff; 12]] {
+    for nonsense in [&[][..], &[9], &[9, 1], &[9, 1, 7], &[9, 4], &[9, 0, 0], &[0xff; 12]] {
         assert!(
             matches!(read(nonsense), Err(FrameError::Control(_))),
             "{nonsense:?}"

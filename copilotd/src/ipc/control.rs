@@ -46,6 +46,7 @@ impl Daemon {
                     }
                 }
             }
+            ControlRequest::Search { .. } => unknown_request(),
         }
     }
 
