@@ -112,7 +112,11 @@ pub enum Command {
         #[arg(value_name = "ID")]
         session: String,
         /// The prompt
-        text: String,
+        #[arg(required_unless_present = "continue_turn")]
+        text: Option<String>,
+        /// Continue the interrupted turn instead of sending a prompt
+        #[arg(long = "continue", conflicts_with = "text")]
+        continue_turn: bool,
     },
     /// Answer a permission or a question of a session
     Answer(AnswerArgs),
@@ -177,6 +181,32 @@ pub enum SessionsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Find sessions by words in their titles and conversations
+    Search {
+        /// The words; all of them must be there
+        #[arg(value_name = "WORDS", required = true)]
+        words: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the whole conversation of a session
+    Export {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+        /// How to print
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+        format: ExportFormat,
+    },
+    /// Give a session another title
+    Rename {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+        /// The new title
+        name: String,
+    },
     /// End the current turn
     Stop {
         /// The session: its id, 4 or more characters of it, or its exact title
@@ -195,6 +225,16 @@ pub enum SessionsCommand {
         #[arg(value_name = "ID")]
         session: String,
     },
+}
+
+/// How `copilot sessions export` prints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// A document for people, in Markdown.
+    #[default]
+    Md,
+    /// One JSON object for programs.
+    Json,
 }
 
 /// `copilot daemon …`.
@@ -320,6 +360,20 @@ mod tests {
                 ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
             ),
             (&["--no-such-flag"], ErrorKind::UnknownArgument),
+            (&["send", "abcd"], ErrorKind::MissingRequiredArgument),
+            (
+                &["send", "abcd", "go on", "--continue"],
+                ErrorKind::ArgumentConflict,
+            ),
+            (&["sessions", "search"], ErrorKind::MissingRequiredArgument),
+            (
+                &["sessions", "rename", "abcd"],
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                &["sessions", "export", "abcd", "--format", "pdf"],
+                ErrorKind::InvalidValue,
+            ),
             (
                 &["daemon", "logs", "-n", "many"],
                 ErrorKind::ValueValidation,
@@ -330,6 +384,44 @@ mod tests {
             assert_eq!(error.kind(), *kind, "{args:?}");
             assert_eq!(error.exit_code(), 2, "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_prompt_or_the_interrupted_turn_is_sent() {
+        let send = |args: &[&str]| match parse(args).unwrap().command {
+            Some(Command::Send {
+                text,
+                continue_turn,
+                ..
+            }) => (text, continue_turn),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(send(&["send", "abcd", "hi"]), (Some("hi".into()), false));
+        assert_eq!(send(&["send", "abcd", "--continue"]), (None, true));
+    }
+
+    #[test]
+    fn help_of_sessions_and_send_stays() {
+        let mut cli = Cli::command().term_width(100);
+        cli.build();
+        let mut text = String::new();
+        for path in [
+            &["sessions"][..],
+            &["sessions", "list"],
+            &["sessions", "search"],
+            &["sessions", "export"],
+            &["sessions", "rename"],
+            &["send"],
+        ] {
+            let mut command = &mut cli;
+            for name in path {
+                command = command.find_subcommand_mut(name).unwrap();
+            }
+            text.push_str(&format!("$ copilot {} --help\n", path.join(" ")));
+            text.push_str(&command.render_help().to_string());
+            text.push('\n');
+        }
+        insta::assert_snapshot!(text);
     }
 
     #[test]

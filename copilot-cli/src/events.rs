@@ -6,14 +6,13 @@
 
 use std::collections::HashMap;
 
-use ahp_types::state::{
-    ActiveTurn, ChatState, Message, ResponsePart, ToolCallState, Turn, TurnState, UsageInfo,
-};
+use ahp_types::state::{ChatState, ResponsePart, ToolCallState, TurnState};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::client::{Answered, Mirror};
 use crate::tool_view::{ToolStatus, ToolView};
+use crate::turn_view::TurnView;
 
 /// One line of `--output-format json` and of `attach --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +38,11 @@ pub enum SessionEvent {
         turn: String,
         /// What the person asked.
         prompt: String,
+    },
+    /// An interrupted turn goes on; what was said of it is not said again.
+    Continued {
+        /// Its id.
+        turn: String,
     },
     /// More of the answer.
     Text {
@@ -146,7 +150,7 @@ pub enum SessionEvent {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
-    /// A turn ended.
+    /// A turn ended. A turn that is continued after that ends once more.
     Result {
         /// The turn.
         turn: String,
@@ -224,6 +228,28 @@ struct Progress {
     ended: bool,
     denied: usize,
     parts: Vec<Part>,
+    /// How many parts it had when it ended, for the case that it is continued.
+    ended_with: usize,
+}
+
+impl Progress {
+    /// Takes the turn as said up to here.
+    fn end(&mut self, parts: usize) {
+        self.ended = true;
+        self.ended_with = parts;
+        self.parts = Vec::new();
+    }
+
+    /// Goes on with a turn that had ended.
+    fn reopen(&mut self) {
+        self.ended = false;
+        self.parts.resize_with(self.ended_with, || Part {
+            bytes: usize::MAX,
+            announced: true,
+            asked: true,
+            done: true,
+        });
+    }
 }
 
 /// Remembers what was said of each turn.
@@ -233,45 +259,13 @@ pub struct Follower {
     state: String,
 }
 
-struct TurnView<'a> {
-    id: &'a str,
-    message: &'a Message,
-    parts: &'a [ResponsePart],
-    end: Option<(TurnState, Option<i64>)>,
-    usage: Option<&'a UsageInfo>,
-}
-
-impl<'a> From<&'a Turn> for TurnView<'a> {
-    fn from(turn: &'a Turn) -> Self {
-        Self {
-            id: &turn.id,
-            message: &turn.message,
-            parts: &turn.response_parts,
-            end: Some((turn.state, turn.duration)),
-            usage: turn.usage.as_ref(),
-        }
-    }
-}
-
-impl<'a> From<&'a ActiveTurn> for TurnView<'a> {
-    fn from(turn: &'a ActiveTurn) -> Self {
-        Self {
-            id: &turn.id,
-            message: &turn.message,
-            parts: &turn.response_parts,
-            end: None,
-            usage: turn.usage.as_ref(),
-        }
-    }
-}
-
 impl Follower {
     /// Takes the turns that are finished now as said.
     pub fn skip_finished(&mut self, chat: &ChatState) {
         for turn in &chat.turns {
             let progress = self.turns.entry(turn.id.clone()).or_default();
             progress.started = true;
-            progress.ended = true;
+            progress.end(turn.response_parts.len());
         }
     }
 
@@ -280,7 +274,9 @@ impl Follower {
         let mut out = Vec::new();
         if let Some(chat) = mirror.chat() {
             for turn in &chat.turns {
-                if self.turns.get(&turn.id).is_none_or(|p| !p.ended) {
+                // It may have been continued and ended while nobody looked.
+                let said = |p: &Progress| p.ended && p.ended_with >= turn.response_parts.len();
+                if !self.turns.get(&turn.id).is_some_and(said) {
                     self.turn(&TurnView::from(turn), mirror, &mut out);
                 }
             }
@@ -308,6 +304,12 @@ impl Follower {
                 prompt: turn.message.text.clone(),
             });
         }
+        if progress.ended {
+            progress.reopen();
+            out.push(SessionEvent::Continued {
+                turn: turn.id.to_owned(),
+            });
+        }
         progress
             .parts
             .resize_with(turn.parts.len().max(progress.parts.len()), Part::default);
@@ -315,7 +317,7 @@ impl Follower {
             part_events(turn.id, part, seen, mirror, &mut progress.denied, out);
         }
         if let Some((state, duration_ms)) = turn.end {
-            progress.ended = true;
+            progress.end(turn.parts.len());
             out.push(SessionEvent::Result {
                 turn: turn.id.to_owned(),
                 state,
@@ -480,7 +482,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::mirror_tests::{CHAT, envelope, mirror};
+    use crate::client::mirror_tests::{CHAT, envelope, interrupted, mirror};
 
     fn types(events: &[SessionEvent]) -> Vec<String> {
         events
@@ -558,6 +560,43 @@ mod tests {
             }
         }
         assert!(follower.advance(&mirror).is_empty());
+    }
+
+    #[test]
+    fn a_continued_turn_is_not_told_again() {
+        let mut mirror = mirror();
+        let mut follower = Follower::default();
+        let start = json!({"type": "chat/turnStarted", "turnId": "t", "startedAt": "2025-01-01T00:00:00.000Z",
+            "message": {"text": "hi", "origin": {"kind": "user"}}});
+        let part = |id: &str, text: &str| {
+            json!({"type": "chat/responsePart", "turnId": "t",
+                "part": {"kind": "markdown", "id": id, "content": text}})
+        };
+        let steps = [
+            (start, vec!["turn"]),
+            (part("p", "half"), vec!["text"]),
+            (interrupted("t"), vec!["error", "result"]),
+            (
+                json!({"type": "chat/turnResume", "turnId": "t"}),
+                vec!["continued"],
+            ),
+            (part("q", "the rest"), vec!["text"]),
+            (
+                json!({"type": "chat/turnComplete", "turnId": "t", "duration": 5}),
+                vec!["result"],
+            ),
+        ];
+        let mut late = Follower::default();
+        for (seq, (action, expected)) in (11..).zip(steps) {
+            mirror.apply(&envelope(CHAT, seq, action.clone()));
+            assert_eq!(types(&follower.advance(&mirror)), expected, "{action}");
+            if seq == 13 {
+                late.skip_finished(mirror.chat().unwrap());
+            }
+        }
+        let missed = late.advance(&mirror);
+        assert_eq!(types(&missed), ["continued", "text", "result"]);
+        assert!(late.advance(&mirror).is_empty());
     }
 
     #[test]

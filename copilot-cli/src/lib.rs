@@ -8,11 +8,13 @@ pub mod client;
 mod commands;
 pub mod error;
 pub mod events;
+mod export;
 pub mod output;
 mod service;
 mod terminal;
 pub mod text;
 pub mod tool_view;
+mod turn_view;
 
 use std::io::Write;
 use std::process::ExitCode;

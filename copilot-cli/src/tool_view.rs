@@ -55,6 +55,8 @@ pub struct ToolView<'a> {
     pub status: ToolStatus,
     /// Its input, when it is in the state itself.
     pub input: Option<&'a str>,
+    /// Where its input is, when it is not.
+    pub input_uri: Option<&'a str>,
     /// What it produced so far.
     pub content: &'a [ToolResultContent],
     /// Why it was denied.
@@ -76,7 +78,8 @@ impl<'a> ToolView<'a> {
             display,
             title,
             status,
-            input: None,
+            input: inline(tool_input(call)),
+            input_uri: referenced(tool_input(call)),
             content: &[],
             reason: None,
             suggestion: None,
@@ -94,18 +97,14 @@ impl<'a> ToolView<'a> {
                     ToolStatus::Preparing,
                 )
             }
-            ToolCallState::PendingConfirmation(c) => Self {
-                input: inline(c.tool_input.as_ref()),
-                ..base(
-                    &c.tool_call_id,
-                    &c.tool_name,
-                    &c.display_name,
-                    c.invocation_message.as_text(),
-                    ToolStatus::Waiting,
-                )
-            },
+            ToolCallState::PendingConfirmation(c) => base(
+                &c.tool_call_id,
+                &c.tool_name,
+                &c.display_name,
+                c.invocation_message.as_text(),
+                ToolStatus::Waiting,
+            ),
             ToolCallState::Running(c) => Self {
-                input: inline(c.tool_input.as_ref()),
                 content: c.content.as_deref().unwrap_or_default(),
                 ..base(
                     &c.tool_call_id,
@@ -116,7 +115,6 @@ impl<'a> ToolView<'a> {
                 )
             },
             ToolCallState::AuthRequired(c) => Self {
-                input: inline(c.tool_input.as_ref()),
                 content: c.content.as_deref().unwrap_or_default(),
                 ..base(
                     &c.tool_call_id,
@@ -127,7 +125,6 @@ impl<'a> ToolView<'a> {
                 )
             },
             ToolCallState::PendingResultConfirmation(c) => Self {
-                input: inline(c.tool_input.as_ref()),
                 content: c.content.as_deref().unwrap_or_default(),
                 ..base(
                     &c.tool_call_id,
@@ -138,7 +135,6 @@ impl<'a> ToolView<'a> {
                 )
             },
             ToolCallState::Completed(c) => Self {
-                input: inline(c.tool_input.as_ref()),
                 content: c.content.as_deref().unwrap_or_default(),
                 ..base(
                     &c.tool_call_id,
@@ -153,7 +149,6 @@ impl<'a> ToolView<'a> {
                 )
             },
             ToolCallState::Cancelled(c) => Self {
-                input: inline(c.tool_input.as_ref()),
                 reason: c.reason_message.as_ref().map(|m| m.as_text()),
                 suggestion: c.user_suggestion.as_ref().map(|m| m.text.as_str()),
                 ..base(
@@ -243,6 +238,25 @@ impl<'a> ToolView<'a> {
                 _ => None,
             })
             .collect()
+    }
+}
+
+fn tool_input(call: &ToolCallState) -> Option<&ToolInput> {
+    match call {
+        ToolCallState::PendingConfirmation(c) => c.tool_input.as_ref(),
+        ToolCallState::Running(c) => c.tool_input.as_ref(),
+        ToolCallState::AuthRequired(c) => c.tool_input.as_ref(),
+        ToolCallState::PendingResultConfirmation(c) => c.tool_input.as_ref(),
+        ToolCallState::Completed(c) => c.tool_input.as_ref(),
+        ToolCallState::Cancelled(c) => c.tool_input.as_ref(),
+        ToolCallState::Streaming(_) | ToolCallState::Unknown(_) => None,
+    }
+}
+
+fn referenced(input: Option<&ToolInput>) -> Option<&str> {
+    match input {
+        Some(ToolInput::ContentRef(content)) => Some(&content.uri),
+        _ => None,
     }
 }
 

@@ -8,13 +8,14 @@ use std::collections::HashSet;
 
 use ahp_types::actions::StateAction;
 use ahp_types::commands::{
-    ContentEncoding, FetchTurnsParams, ReconnectParams, ReconnectResult, ResourceReadParams,
-    ResourceReadResult, SubscribeParams, SubscribeResult, SubscribeView, UnsubscribeParams,
+    FetchTurnsParams, ReconnectParams, ReconnectResult, SubscribeParams, SubscribeResult,
+    SubscribeView, UnsubscribeParams,
 };
 use ipc_proto::paths::Paths;
 use serde_json::value::RawValue;
 
 use super::connection::parse;
+use super::contents::{content_text, read_params};
 use super::{Client, ClientError, Event, Identity, Mirror, ROOT, RpcError, connect_running};
 use crate::error::CliError;
 
@@ -42,8 +43,8 @@ pub enum Update {
         /// Its text, or why there is none.
         result: Result<String, RpcError>,
     },
-    /// The turns that [`Attached::fetch_older`] asked for are here.
-    OlderTurns,
+    /// The turns that [`Attached::fetch_older`] asked for are here, or never will be.
+    OlderTurns(Result<(), RpcError>),
     /// The session was deleted.
     Removed,
     /// Nothing that concerns this session.
@@ -131,14 +132,22 @@ impl Attached {
         &mut self.client
     }
 
-    /// Asks for an action on the chat. Its number comes back in [`Update::Confirmed`] or
+    /// Asks for an action on the session or its chat. Its number comes back in [`Update::Confirmed`] or
     /// [`Update::Rejected`]. When the connection is lost the action is sent again
     /// after the reconnect, so the number is good in any case.
     pub async fn dispatch(&mut self, action: StateAction) -> Result<i64, ClientError> {
-        let channel = self.mirror.chat_uri().to_owned();
+        let channel = self.channel_of(&action).to_owned();
         let seq = self.client.dispatch(&channel, action.clone()).await?;
         self.unconfirmed.insert(seq, action);
         Ok(seq)
+    }
+
+    fn channel_of(&self, action: &StateAction) -> &str {
+        match action {
+            StateAction::SessionTitleChanged(_) => self.mirror.session_uri(),
+            // Everything else that a client asks for is about the conversation.
+            _ => self.mirror.chat_uri(),
+        }
     }
 
     /// Asks for a content; it arrives as [`Update::Content`].
@@ -162,6 +171,40 @@ impl Attached {
         let id = self.client.request("fetchTurns", &params).await?;
         self.pending.insert(id, Pending::Turns);
         Ok(true)
+    }
+
+    /// Gets all turns that are not here yet, page by page.
+    pub async fn fetch_all(&mut self) -> Result<(), ClientError> {
+        let cursor = |mirror: &Mirror| mirror.chat().and_then(|c| c.turns_next_cursor.clone());
+        loop {
+            let before = cursor(&self.mirror);
+            if !self.fetch_older().await? {
+                return Ok(());
+            }
+            loop {
+                match self.next().await? {
+                    Update::OlderTurns(result) => break result?,
+                    Update::Removed => return Err(ClientError::Gone),
+                    _ => {}
+                }
+            }
+            if cursor(&self.mirror) == before {
+                let what = "the same earlier turns again and again";
+                return Err(ClientError::Malformed(what.to_owned()));
+            }
+        }
+    }
+
+    /// Stops following: what was mirrored so far, and the connection, to which
+    /// nothing of this session is published any more.
+    pub async fn leave(mut self) -> Result<(Client, Mirror), ClientError> {
+        let mut channels = self.mirror.channels();
+        channels.push(ROOT.to_owned());
+        for channel in channels {
+            let params = UnsubscribeParams { channel };
+            self.client.notify("unsubscribe", &params).await?;
+        }
+        Ok((self.client, self.mirror))
     }
 
     /// Waits for the next change. Cancel-safe. Call [`Attached::settle`] after it.
@@ -229,7 +272,7 @@ impl Attached {
                 Update::State
             }
             // The turns themselves came as an action before this reply.
-            Some(Pending::Turns) => Update::OlderTurns,
+            Some(Pending::Turns) => Update::OlderTurns(result.map(|_| ())),
             None => Update::Nothing,
         }
     }
@@ -336,35 +379,12 @@ impl Attached {
         };
         if alive {
             self.resent.clear();
-            let channel = self.mirror.chat_uri().to_owned();
             for (first, action) in self.unconfirmed.clone() {
+                let channel = self.channel_of(&action).to_owned();
                 let seq = self.client.dispatch(&channel, action).await?;
                 self.resent.insert(seq, first);
             }
         }
         Ok(alive)
-    }
-}
-
-fn read_params(channel: &str, uri: &str) -> ResourceReadParams {
-    ResourceReadParams {
-        channel: channel.to_owned(),
-        meta: None,
-        uri: uri.to_owned(),
-        encoding: Some(ContentEncoding::Utf8),
-    }
-}
-
-/// The text of a content. What is not text cannot be shown in a terminal.
-fn content_text(raw: &RawValue) -> Result<String, RpcError> {
-    let unreadable = |message: String| RpcError {
-        code: ahp_types::errors::json_rpc_error_codes::INTERNAL_ERROR,
-        message,
-        hint: None,
-    };
-    let result: ResourceReadResult = parse(raw).map_err(|e| unreadable(e.to_string()))?;
-    match result.encoding {
-        ContentEncoding::Utf8 => Ok(result.data),
-        ContentEncoding::Base64 => Err(unreadable("not a text".to_owned())),
     }
 }

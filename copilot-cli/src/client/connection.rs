@@ -42,6 +42,9 @@ pub enum ClientError {
     /// More was published than this client keeps while it waits for a reply.
     #[error("the daemon published more than this client can keep up with")]
     Overrun,
+    /// The session was deleted meanwhile.
+    #[error("the session was deleted")]
+    Gone,
     /// The host answered a request with an error.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -85,7 +88,7 @@ impl From<ClientError> for CliError {
             ClientError::Control {
                 hint: Some(hint), ..
             } => Self::new(words).hint(hint),
-            ClientError::Control { hint: None, .. } => Self::new(words),
+            ClientError::Gone | ClientError::Control { hint: None, .. } => Self::new(words),
             _ => Self::new(words).hint("`copilot daemon logs` shows what the daemon did"),
         }
     }

@@ -120,6 +120,23 @@ pub(crate) fn cancelling(session: &SessionState) -> bool {
         .unwrap_or(false)
 }
 
+fn closed(meta: Option<&JsonObject>) -> bool {
+    meta.and_then(|meta| meta.get("copilot.closed"))
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
+}
+
+/// Whether a listed session is closed. One that is only parked is `stored`, too,
+/// and is not.
+pub(crate) fn summary_closed(summary: &SessionSummary) -> bool {
+    closed(summary.meta.as_ref())
+}
+
+/// Whether a mirrored session is closed.
+pub(crate) fn session_closed(session: &SessionState) -> bool {
+    closed(session.meta.as_ref())
+}
+
 /// How many clients are attached.
 pub(crate) fn clients(session: &SessionState) -> usize {
     session
@@ -180,6 +197,23 @@ mod tests {
         for (bits, expected) in table {
             assert_eq!(state(None, bits), expected, "{bits}");
         }
+    }
+
+    #[test]
+    fn only_the_hosts_word_closes_a_session() {
+        let table = [
+            (serde_json::json!({"copilot.closed": true}), true),
+            (
+                serde_json::json!({"copilot.state": "stored", "copilot.closed": false}),
+                false,
+            ),
+            (serde_json::json!({"copilot.state": "stored"}), false),
+            (serde_json::json!({"copilot.closed": "yes"}), false),
+        ];
+        for (meta, expected) in table {
+            assert_eq!(closed(meta.as_object()), expected, "{meta}");
+        }
+        assert!(!closed(None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ahp::reducers::{
 use ahp_types::actions::{ActionEnvelope, StateAction};
 use ahp_types::state::{
     ChatState, ResponsePart, SessionState, Snapshot, SnapshotState, TerminalContentPart,
-    TerminalState, ToolCallState, ToolResultContent,
+    TerminalState, ToolCallState, ToolResultContent, TurnState,
 };
 
 use super::Answered;
@@ -105,6 +105,25 @@ impl Mirror {
     /// The id of the turn that is running.
     pub fn active_turn(&self) -> Option<&str> {
         Some(self.chat.as_ref()?.active_turn.as_ref()?.id.as_str())
+    }
+
+    /// Whether the session is closed; one that is only parked is not.
+    pub fn closed(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(super::meta::session_closed)
+    }
+
+    /// The turn that was interrupted and can be continued: the last one, while no
+    /// other runs, if the host says so of its error.
+    pub fn interrupted_turn(&self) -> Option<&str> {
+        let chat = self.chat.as_ref()?;
+        let last = chat.turns.last().filter(|_| chat.active_turn.is_none())?;
+        let resumable = match last.response_parts.last()? {
+            ResponsePart::Error(part) => part.resumable == Some(true),
+            _ => false,
+        };
+        (last.state == TurnState::Error && resumable).then_some(last.id.as_str())
     }
 
     /// What a subscribed terminal shows, as one text.
@@ -287,6 +306,43 @@ pub(crate) mod tests {
             mirror.apply(&turn(11, "theirs")),
             "its number is not used up"
         );
+    }
+
+    /// What ends a turn that a restart of the daemon cut off.
+    pub(crate) fn interrupted(turn: &str) -> serde_json::Value {
+        json!({"type": "chat/error", "turnId": turn, "duration": 1, "part": {"kind": "error", "resumable": true,
+            "error": {"errorType": "interrupted", "message": "the daemon was restarted"}}})
+    }
+
+    #[test]
+    fn the_last_turn_can_be_continued_when_the_host_says_so() {
+        let mut mirror = mirror();
+        assert_eq!(mirror.interrupted_turn(), None);
+        mirror.apply(&turn(11, "a"));
+        assert_eq!(mirror.interrupted_turn(), None, "it runs");
+        mirror.apply(&envelope(CHAT, 12, interrupted("a")));
+        assert_eq!(mirror.interrupted_turn(), Some("a"));
+        let resume = json!({"type": "chat/turnResume", "turnId": "a"});
+        mirror.apply(&envelope(CHAT, 13, resume));
+        assert_eq!(
+            (mirror.active_turn(), mirror.interrupted_turn()),
+            (Some("a"), None)
+        );
+        let plain = json!({"type": "chat/error", "turnId": "a", "duration": 1, "part": {"kind": "error",
+            "error": {"errorType": "auth", "message": "wrong key"}}});
+        mirror.apply(&envelope(CHAT, 14, plain));
+        assert_eq!(mirror.interrupted_turn(), None);
+    }
+
+    #[test]
+    fn closing_and_parking_differ() {
+        let mut mirror = mirror();
+        for (seq, closed) in [(11, false), (12, true)] {
+            let meta = json!({"copilot.state": "stored", "copilot.closed": closed});
+            let action = json!({"type": "session/metaChanged", "_meta": meta});
+            mirror.apply(&envelope(SESSION, seq, action));
+            assert_eq!((mirror.state(), mirror.closed()), ("stored", closed));
+        }
     }
 
     #[test]

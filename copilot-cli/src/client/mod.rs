@@ -5,6 +5,7 @@
 
 mod attached;
 mod connection;
+mod contents;
 mod identity;
 mod meta;
 mod mirror;
@@ -16,6 +17,7 @@ mod uris;
 
 pub use attached::{Attached, Resumed, Update};
 pub use connection::{Client, ClientError, Event};
+pub use contents::read_content;
 pub use identity::Identity;
 pub use meta::{Answered, Todo, TodoStatus};
 pub use mirror::Mirror;
@@ -31,11 +33,12 @@ pub use uris::{
 };
 
 pub(crate) use meta::{
-    cancelling, clients, session_answer, state_words, summary_state, text as meta_text, todos,
-    tool_answer, tool_meta,
+    cancelling, clients, session_answer, state_words, summary_closed, summary_state,
+    text as meta_text, todos, tool_answer, tool_meta,
 };
 pub(crate) use requests::{
-    DENY_WITH_WORDS, question_id, question_message, question_required, user_message, value_of,
+    DENY_WITH_WORDS, question_id, question_label, question_message, question_required,
+    user_message, value_of,
 };
 pub(crate) use start::daemon_path;
 pub(crate) use uris::short_path;

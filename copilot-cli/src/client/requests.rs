@@ -255,6 +255,17 @@ pub(crate) fn question_message(question: &ChatInputQuestion) -> &str {
     }
 }
 
+/// The label of the option with this id.
+pub(crate) fn question_label<'a>(question: &'a ChatInputQuestion, option: &str) -> Option<&'a str> {
+    let options = match question {
+        ChatInputQuestion::SingleSelect(q) => &q.options,
+        ChatInputQuestion::MultiSelect(q) => &q.options,
+        _ => return None,
+    };
+    let chosen = options.iter().find(|o| o.id == option)?;
+    Some(&chosen.label)
+}
+
 /// Whether a question must be answered.
 pub(crate) fn question_required(question: &ChatInputQuestion) -> bool {
     match question {

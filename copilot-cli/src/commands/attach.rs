@@ -53,7 +53,7 @@ async fn stream(
     let mut hangup = signal(SignalKind::hangup())?;
     let mut follower = Follower::default();
     let mirror = attached.mirror();
-    let was_stored = mirror.state() == "stored";
+    let mut was_closed = mirror.closed();
     out.json(&SessionEvent::Session {
         session: session_id(mirror.session_uri()).to_owned(),
         title: mirror
@@ -62,16 +62,15 @@ async fn stream(
             .unwrap_or_default(),
         state: mirror.state().to_owned(),
     })?;
-    let mut stored = was_stored;
     loop {
         for event in follower.advance(attached.mirror()) {
             out.json(&event)?;
         }
-        let now_stored = attached.mirror().state() == "stored";
-        if now_stored && !stored {
+        let closed = attached.mirror().closed();
+        if closed && !was_closed {
             return Ok(EndReason::Ended);
         }
-        stored = now_stored;
+        was_closed = closed;
         let update = tokio::select! {
             update = attached.next() => update,
             _ = interrupt.recv() => return Ok(EndReason::Detached),

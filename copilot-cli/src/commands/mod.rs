@@ -4,9 +4,12 @@ mod answer;
 mod attach;
 mod cancel;
 mod daemon;
+mod export;
 mod new;
 mod prompt;
+mod rename;
 mod resume;
+mod search;
 mod send;
 mod sessions;
 
@@ -36,7 +39,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         None => new::run(&paths, cli.run, &mut out).await,
         Some(Command::Attach(args)) => attach::run(&paths, args, &mut out).await,
         Some(Command::Sessions { command }) => sessions::run(&paths, command, &mut out).await,
-        Some(Command::Send { session, text }) => send::run(&paths, &session, text).await,
+        // Without a text there is `--continue`: the parser demands one of them.
+        Some(Command::Send { session, text, .. }) => send::run(&paths, &session, text).await,
         Some(Command::Answer(args)) => answer::run(&paths, args, &mut out).await,
         Some(Command::Cancel { session }) => {
             cancel::run(&paths, "cancel", &session, &mut out).await

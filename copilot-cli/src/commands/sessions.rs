@@ -1,22 +1,22 @@
 //! `copilot sessions …`: list and manage sessions.
 
 use ahp_types::commands::DisposeSessionParams;
-use ahp_types::state::{SessionStatus, SessionSummary};
+use ahp_types::state::SessionSummary;
 use ipc_proto::control::ControlRequest;
 use ipc_proto::paths::Paths;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{cancel, connected, find_session};
+use super::{cancel, connected, export, find_session, rename, search};
 use crate::args::SessionsCommand;
 use crate::client::{
     Attached, Identity, list_sessions, open_requests, path_of_file_uri, session_id, short_id,
-    short_path, state_words, summary_state,
+    short_path, state_words, summary_closed, summary_state,
 };
 use crate::error::{CliError, Exit};
 use crate::output::{Output, colours};
 use crate::terminal;
-use crate::text::{one_line, truncate, width};
+use crate::text::{columns, one_line, truncate};
 
 pub(super) async fn run(
     paths: &Paths,
@@ -26,6 +26,11 @@ pub(super) async fn run(
     match command {
         SessionsCommand::List { all, json } => list(paths, all, json, out).await,
         SessionsCommand::Show { session, json } => show(paths, &session, json, out).await,
+        SessionsCommand::Search { words, json } => search::run(paths, &words, json, out).await,
+        SessionsCommand::Export { session, format } => {
+            export::run(paths, &session, format, out).await
+        }
+        SessionsCommand::Rename { session, name } => rename::run(paths, &session, &name).await,
         SessionsCommand::Stop { session } => {
             cancel::run(paths, "sessions stop", &session, out).await
         }
@@ -53,7 +58,7 @@ pub(super) async fn run(
 async fn list(paths: &Paths, all: bool, json: bool, out: &mut Output) -> Result<Exit, CliError> {
     let mut client = connected(paths, &Identity::command("sessions list")).await?;
     let mut sessions = list_sessions(&mut client).await?;
-    sessions.retain(|s| all || !is_closed(s));
+    sessions.retain(|s| all || !summary_closed(s));
     // Those that need someone come first, then the newest.
     sessions.sort_by(|a, b| {
         let needs = |s: &SessionSummary| summary_state(s).starts_with("needs-");
@@ -75,21 +80,18 @@ async fn list(paths: &Paths, all: bool, json: bool, out: &mut Output) -> Result<
     Ok(Exit::Done)
 }
 
-fn is_closed(session: &SessionSummary) -> bool {
-    summary_state(session) == "stored"
-        || SessionStatus::from_bits(session.status).contains(SessionStatus::IsArchived)
-}
-
-fn folder(session: &SessionSummary) -> Option<std::path::PathBuf> {
+/// The folder that a session works in.
+pub(super) fn folder(session: &SessionSummary) -> Option<std::path::PathBuf> {
     path_of_file_uri(session.working_directories.as_ref()?.first()?)
 }
 
 /// The stable schema of `--json`.
-fn summary_json(session: &SessionSummary) -> Value {
+pub(super) fn summary_json(session: &SessionSummary) -> Value {
     json!({
         "id": session_id(&session.resource),
         "title": session.title,
         "state": summary_state(session),
+        "closed": summary_closed(session),
         "agent": session.provider,
         "folder": folder(session).map(|path| path.display().to_string()),
         "createdAt": session.created_at,
@@ -102,34 +104,31 @@ pub(super) fn table(sessions: &[SessionSummary], now: Timestamp) -> String {
     let home = std::env::var_os("HOME");
     let mut rows = vec![["ID", "STATE", "TITLE", "FOLDER", "AGE"].map(str::to_owned)];
     rows.extend(sessions.iter().map(|s| {
-        let path = folder(s).map(|path| short_path(&path, home.as_deref()));
+        let state = if summary_closed(s) {
+            "closed".to_owned()
+        } else {
+            state_words(summary_state(s))
+        };
         [
             short_id(&s.resource),
-            state_words(summary_state(s)),
+            state,
             truncate(&one_line(&s.title), 44),
-            one_line(&path.unwrap_or_default()),
-            s.modified_at
-                .parse()
-                .map_or("?".to_owned(), |at: Timestamp| age(at, now)),
+            short_folder(s, home.as_deref()),
+            modified(s, now),
         ]
     }));
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (column, cell) in widths.iter_mut().zip(row) {
-            *column = (*column).max(width(cell));
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, column) in row.iter().zip(widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', column - width(cell) + 2));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    columns(&rows)
+}
+
+/// The folder of a session as people write it.
+pub(super) fn short_folder(session: &SessionSummary, home: Option<&std::ffi::OsStr>) -> String {
+    folder(session).map_or_else(String::new, |path| one_line(&short_path(&path, home)))
+}
+
+/// How long ago a session changed.
+pub(super) fn modified(session: &SessionSummary, now: Timestamp) -> String {
+    let at = session.modified_at.parse();
+    at.map_or("?".to_owned(), |at: Timestamp| age(at, now))
 }
 
 /// How long ago, in one unit.
@@ -222,8 +221,25 @@ mod tests {
              01234567  needs permission  日本   /srv/a b  1h\n\
              abcdefab  idle              fix    /srv/a b  1h\n"
         );
-        assert!(!is_closed(&all[0]));
-        assert!(is_closed(&session("x", "", "stored")));
         assert_eq!(summary_json(&all[1])["folder"], "/srv/a b");
+    }
+
+    #[test]
+    fn a_closed_session_is_told_from_a_parked_one() {
+        let session = |closed: bool| -> SessionSummary {
+            serde_json::from_value(json!({
+                "resource": "ahp-session:/0123456789", "provider": "copilot", "title": "t", "status": 1,
+                "createdAt": "2025-01-01T00:00:00Z", "modifiedAt": "2025-01-01T00:00:00Z",
+                "_meta": {"copilot.state": "stored", "copilot.closed": closed}}))
+            .unwrap()
+        };
+        let now: Timestamp = "2025-01-01T01:00:00Z".parse().unwrap();
+        for (closed, word) in [(true, "closed"), (false, "stored")] {
+            let session = session(closed);
+            assert_eq!(summary_json(&session)["closed"], closed);
+            assert_eq!(summary_json(&session)["state"], "stored");
+            let shown = table(std::slice::from_ref(&session), now);
+            assert!(shown.contains(word), "{shown}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ahp_types::actions::{
     ChatPendingMessageRemovedAction, ChatPendingMessageSetAction, ChatTurnCancelledAction,
-    ChatTurnStartedAction, StateAction,
+    ChatTurnResumeAction, ChatTurnStartedAction, StateAction,
 };
 use ahp_types::state::{Message, ModelSelection, PendingMessageKind};
 use jiff::Timestamp;
@@ -48,6 +48,7 @@ pub(crate) enum Sent {
     Steer(String),
     Answer(String),
     Cancel,
+    Continue,
     TakeBack(String),
 }
 
@@ -190,8 +191,12 @@ impl App {
                 self.ours.remove(&id);
                 self.note(reason);
             }
+            // Someone else may have been first.
+            Some(Sent::Continue) if mirror.active_turn().is_none() => {
+                self.note(format!("not continued: {reason}"));
+            }
             Some(Sent::Cancel) if mirror.active_turn().is_some() => self.note(reason),
-            Some(Sent::Cancel | Sent::TakeBack(_)) | None => {}
+            Some(Sent::Cancel | Sent::Continue | Sent::TakeBack(_)) | None => {}
         }
         Vec::new()
     }
@@ -319,7 +324,7 @@ impl App {
     fn submit(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
         let text = self.editor.text().trim().to_owned();
         if text.is_empty() {
-            return Vec::new();
+            return self.continue_turn(mirror, now);
         }
         if let Some(command) = slash_command(&text) {
             let command = command.to_owned();
@@ -336,6 +341,23 @@ impl App {
             Some(_) if steering => vec![self.pending(PendingMessageKind::Queued, text)],
             Some(_) => vec![self.pending(PendingMessageKind::Steering, text)],
         }
+    }
+
+    /// Goes on with the interrupted turn, if there is one.
+    fn continue_turn(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        // A second Enter before the host's word must not ask twice.
+        let asked = self.sent.values().any(|sent| *sent == Sent::Continue);
+        let Some(turn) = mirror.interrupted_turn().filter(|_| !asked) else {
+            return Vec::new();
+        };
+        if self.link != Link::Up {
+            self.say("not connected: the turn was not continued", now);
+            return Vec::new();
+        }
+        let action = StateAction::ChatTurnResume(ChatTurnResumeAction {
+            turn_id: turn.to_owned(),
+        });
+        vec![Effect::Dispatch(Box::new(action), Sent::Continue)]
     }
 
     fn queue(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
@@ -485,7 +507,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::client::mirror_tests::{CHAT, SESSION, envelope, mirror};
+    use crate::client::mirror_tests::{CHAT, SESSION, envelope, interrupted, mirror};
 
     struct Run {
         app: App,
@@ -600,6 +622,32 @@ mod tests {
         run.app.link = Link::Lost(run.now);
         assert!(run.enter("kept").is_empty());
         assert_eq!(run.app.editor.text(), "kept");
+    }
+
+    #[test]
+    fn enter_on_an_empty_line_continues_an_interrupted_turn_once() {
+        let mut run = Run::working();
+        assert!(run.press(Key::Enter).is_empty(), "it runs");
+        run.act(CHAT, interrupted("t"));
+        assert_eq!(
+            action(&run.enter("else"))["type"],
+            "chat/turnStarted",
+            "text is a prompt as ever"
+        );
+        let resume = run.press(Key::Enter);
+        assert_eq!(
+            action(&resume),
+            json!({"type": "chat/turnResume", "turnId": "t"})
+        );
+        run.app.sent(1, Sent::Continue);
+        assert!(run.press(Key::Enter).is_empty(), "asked already");
+        run.app.rejected(1, "the agent is gone", &run.mirror);
+        let notices: Vec<_> = run.app.take_notices().iter().map(Line::text).collect();
+        assert_eq!(notices, ["ℹ not continued: the agent is gone"]);
+        assert_eq!(run.press(Key::Enter), resume, "it may be tried again");
+        run.app.link = Link::Lost(run.now);
+        assert!(run.press(Key::Enter).is_empty());
+        assert!(Run::new().press(Key::Enter).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::diff::{self, Contents};
 use super::line::{Colour, Line, Style};
 use crate::client::{Answered, Todo, TodoStatus};
 use crate::events::error_words;
-use crate::text::{one_line, output_lines, sanitize, truncate};
+use crate::text::{one_line, output_lines, sanitize, seconds, truncate};
 use crate::tool_view::{ToolStatus, ToolView};
 
 /// Lines of output that are shown while a tool runs.
@@ -329,15 +329,6 @@ pub(crate) fn turn_end(
             vec![Line::styled(format!("  {facts}"), Style::DIM)]
         }
         TurnState::Complete | TurnState::Error => Vec::new(),
-    }
-}
-
-/// A time span as people say it.
-pub(crate) fn seconds(seconds: i64) -> String {
-    match seconds {
-        ..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
     }
 }
 

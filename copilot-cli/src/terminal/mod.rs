@@ -83,7 +83,7 @@ struct Session<'a> {
     reconnecting: Option<Reconnecting>,
     backoff: Duration,
     /// Whether the session was closed when we came, or before it was reopened.
-    stored: bool,
+    was_closed: bool,
     /// Shown once more turns are here.
     older: bool,
 }
@@ -104,7 +104,7 @@ pub(crate) async fn run(
     };
     let guard = Guard::take()?;
     let mut session = Session {
-        stored: attached.mirror().state() == "stored",
+        was_closed: attached.mirror().closed(),
         attached,
         paths,
         identity,
@@ -319,7 +319,12 @@ impl Session<'_> {
             Update::Content { uri, result } => {
                 self.contents.put(uri, result.map_err(|e| e.to_string()));
             }
-            Update::OlderTurns => {
+            Update::OlderTurns(Err(error)) => {
+                self.older = false;
+                self.finished
+                    .extend(blocks::notice(&format!("no earlier turns: {error}")));
+            }
+            Update::OlderTurns(Ok(())) => {
                 if std::mem::take(&mut self.older) {
                     self.timeline = Timeline::default();
                     self.finished.clear();
@@ -356,10 +361,10 @@ impl Session<'_> {
         } else if !wanted.is_empty() {
             self.contents.forget_asked();
         }
-        let stored = self.attached.mirror().state() == "stored";
-        let closed = stored && !self.stored;
-        self.stored = stored;
-        Ok(closed.then_some(End::Closed))
+        let closed = self.attached.mirror().closed();
+        let closing = closed && !self.was_closed;
+        self.was_closed = closed;
+        Ok(closing.then_some(End::Closed))
     }
 
     async fn ask(&mut self, contents: &[String]) -> Result<(), crate::client::ClientError> {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use ahp_types::state::{Message, ResponsePart, ToolCallState, TurnState, UsageInfo};
+use ahp_types::state::{ResponsePart, ToolCallState};
 
 use super::blocks;
 use super::diff::Contents;
@@ -14,6 +14,7 @@ use super::markdown::Markdown;
 use crate::client::Mirror;
 use crate::text::one_line;
 use crate::tool_view::ToolView;
+use crate::turn_view::TurnView;
 
 /// What is new.
 #[derive(Debug, Default)]
@@ -39,8 +40,24 @@ struct Progress {
     started: bool,
     ended: bool,
     parts: Vec<Part>,
+    /// How many parts it had when it ended, for the case that it is continued.
+    ended_with: usize,
     /// Whether the last finished thing was a tool call: those stand together.
     after_tool: bool,
+}
+
+impl Progress {
+    /// Goes on with a turn that had ended: what it had is in the scrollback.
+    fn reopen(&mut self) {
+        self.ended = false;
+        self.after_tool = false;
+        self.parts.resize_with(self.ended_with, || Part {
+            bytes: usize::MAX,
+            opened: true,
+            done: true,
+            ..Part::default()
+        });
+    }
 }
 
 /// Remembers what of each turn is in the scrollback.
@@ -48,14 +65,6 @@ struct Progress {
 pub(crate) struct Timeline {
     turns: HashMap<String, Progress>,
     begun: bool,
-}
-
-struct Turn<'a> {
-    id: &'a str,
-    message: &'a Message,
-    parts: &'a [ResponsePart],
-    usage: Option<&'a UsageInfo>,
-    end: Option<(TurnState, Option<i64>)>,
 }
 
 impl Timeline {
@@ -75,30 +84,18 @@ impl Timeline {
             }
         }
         for turn in &chat.turns {
-            if self.turns.get(&turn.id).is_some_and(|p| p.ended) {
+            // It may have been continued and ended while the connection was lost.
+            let shown = |p: &Progress| p.ended && p.ended_with >= turn.response_parts.len();
+            if self.turns.get(&turn.id).is_some_and(shown) {
                 continue;
             }
-            let turn = Turn {
-                id: &turn.id,
-                message: &turn.message,
-                parts: &turn.response_parts,
-                usage: turn.usage.as_ref(),
-                end: Some((turn.state, turn.duration)),
-            };
-            if !self.turn(&turn, mirror, contents, &mut out) {
+            if !self.turn(&turn.into(), mirror, contents, &mut out) {
                 // Later turns wait, so that the order stays.
                 return out;
             }
         }
         if let Some(turn) = &chat.active_turn {
-            let turn = Turn {
-                id: &turn.id,
-                message: &turn.message,
-                parts: &turn.response_parts,
-                usage: turn.usage.as_ref(),
-                end: None,
-            };
-            self.turn(&turn, mirror, contents, &mut out);
+            self.turn(&turn.into(), mirror, contents, &mut out);
         }
         out
     }
@@ -106,7 +103,7 @@ impl Timeline {
     /// Renders what is new of a turn; false when something of it is still alive.
     fn turn(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &TurnView<'_>,
         mirror: &Mirror,
         contents: &mut Contents,
         out: &mut Advance,
@@ -116,6 +113,11 @@ impl Timeline {
             progress.started = true;
             out.finished.push(Line::empty());
             out.finished.extend(blocks::prompt(&turn.message.text));
+        }
+        if progress.ended {
+            progress.reopen();
+            out.finished.push(Line::empty());
+            out.finished.extend(blocks::notice("continued"));
         }
         let count = turn.parts.len().max(progress.parts.len());
         progress.parts.resize_with(count, Part::default);
@@ -129,7 +131,15 @@ impl Timeline {
             // is said there is not remembered.
             let mut forgotten = seen.clone();
             let seen = if alive { &mut forgotten } else { seen };
-            let piece = render(part, seen, complete, mirror, contents, &mut out.wanted);
+            let ended = turn.end.is_some();
+            let piece = match part {
+                // Nobody can answer it once the turn has ended.
+                ResponsePart::InputRequest(part) if part.response.is_none() && !ended => Piece {
+                    pending: true,
+                    ..Piece::default()
+                },
+                part => render(part, seen, complete, mirror, contents, &mut out.wanted),
+            };
             for (lines, finished) in [(piece.finished, !alive), (piece.live, false)] {
                 if lines.is_empty() {
                     continue;
@@ -165,6 +175,7 @@ impl Timeline {
             out.finished
                 .extend(blocks::turn_end(state, duration, turn.usage));
             progress.ended = true;
+            progress.ended_with = turn.parts.len();
             progress.parts.clear();
         }
         true
@@ -196,10 +207,6 @@ fn render(
             ..Piece::default()
         },
         ResponsePart::ToolCall(part) => tool(&part.tool_call, seen, mirror, contents, wanted),
-        ResponsePart::InputRequest(part) if part.response.is_none() => Piece {
-            pending: true,
-            ..Piece::default()
-        },
         _ if seen.done => Piece::default(),
         other => {
             seen.done = true;
@@ -296,7 +303,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::client::mirror_tests::{CHAT, envelope, mirror};
+    use crate::client::mirror_tests::{CHAT, envelope, interrupted, mirror};
 
     struct Run {
         mirror: Mirror,
@@ -429,6 +436,38 @@ mod tests {
             "\n✓ Shell a\n  │ new file /x +1 −0\n  │     1 + one\n"
         );
         assert_eq!(live, "");
+    }
+
+    #[test]
+    fn a_continued_turn_is_not_shown_again() {
+        let mut run = Run::new();
+        run.step(start());
+        run.step(part(
+            json!({"kind": "markdown", "id": "p", "content": "half"}),
+        ));
+        assert_eq!(
+            run.step(interrupted("t")).0,
+            "\nhalf\n\n✗ the daemon was restarted\n"
+        );
+        let resume = json!({"type": "chat/turnResume", "turnId": "t"});
+        assert_eq!(run.step(resume), ("\nℹ continued\n".into(), String::new()));
+        let rest = part(json!({"kind": "markdown", "id": "q", "content": "the rest\n"}));
+        assert_eq!(run.step(rest).0, "\nthe rest\n");
+        let end = json!({"type": "chat/turnComplete", "turnId": "t", "duration": 2000});
+        assert_eq!(run.step(end).0, "  2s\n");
+    }
+
+    #[test]
+    fn a_question_that_nobody_answered_does_not_outlive_its_turn() {
+        let mut run = Run::new();
+        run.step(start());
+        let asked =
+            json!({"type": "chat/inputRequested", "request": {"id": "q", "message": "Which?"}});
+        assert_eq!(run.step(asked), (String::new(), String::new()));
+        assert_eq!(
+            run.step(interrupted("t")).0,
+            "\n? Which?\n  │ cancelled\n\n✗ the daemon was restarted\n"
+        );
     }
 
     #[test]

@@ -14,10 +14,13 @@ use super::line::{Colour, Line, Style};
 use crate::client::{
     Mirror, cancelling, clients, open_requests, path_of_file_uri, short_path, state_words, todos,
 };
-use crate::text::{one_line, truncate};
+use crate::text::{one_line, seconds, truncate};
 
 /// Rows of the input that are shown at once.
 const INPUT_ROWS: usize = 8;
+
+/// What an empty input says while an interrupted turn can be continued.
+const CONTINUE: &str = "Enter continues the interrupted turn";
 
 /// What is painted, and where the cursor is.
 #[derive(Debug)]
@@ -98,6 +101,7 @@ fn input(scene: &Scene<'_>) -> (Vec<Line>, (usize, usize)) {
     if editor.is_empty() {
         let text = match scene.mirror.active_turn() {
             Some(_) => "Enter steers, Ctrl+Q queues",
+            None if scene.mirror.interrupted_turn().is_some() => CONTINUE,
             None => "ask for something, ? for help",
         };
         let line = Line::styled("❯ ", mark)
@@ -140,6 +144,7 @@ fn pending(chat: &ChatState) -> Vec<Line> {
 fn help() -> Vec<Line> {
     let keys = [
         ("Enter", "send; while the agent works, join the turn"),
+        ("Enter, empty line", "continue an interrupted turn"),
         ("Ctrl+Q", "queue for after the turn"),
         ("↑", "take back the last queued text; history"),
         ("Alt+Enter, Ctrl+J", "new line"),
@@ -193,7 +198,7 @@ fn status(scene: &Scene<'_>) -> Line {
     let turn = mirror.chat().and_then(|chat| chat.active_turn.as_ref());
     if let Some(started) = turn.and_then(|t| t.started_at.parse::<Timestamp>().ok()) {
         let elapsed = (scene.clock.as_second() - started.as_second()).max(0);
-        line.push(format!(" {}", blocks::seconds(elapsed)), style);
+        line.push(format!(" {}", seconds(elapsed)), style);
     }
     let folder = session
         .and_then(|s| path_of_file_uri(s.working_directories.as_ref()?.first()?))
@@ -215,7 +220,7 @@ fn hint(scene: &Scene<'_>) -> Line {
     if let Link::Lost(since) = scene.app.link {
         let text = format!(
             "the daemon went away; reconnecting since {} · Ctrl+D detaches",
-            blocks::seconds(i64::try_from(scene.now.duration_since(since).as_secs()).unwrap_or(0))
+            seconds(i64::try_from(scene.now.duration_since(since).as_secs()).unwrap_or(0))
         );
         return Line::styled(text, Style::of(Colour::Red)).cut(scene.columns);
     }
@@ -232,7 +237,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::mirror_tests::{CHAT, SESSION, envelope, mirror};
+    use crate::client::mirror_tests::{CHAT, SESSION, envelope, interrupted, mirror};
     use crate::terminal::editor::Edit;
     use crate::terminal::keys::Key;
 
@@ -319,6 +324,23 @@ mod tests {
         assert_eq!(shown[5], "⏳ queued: then this");
         assert!(shown[8].starts_with("● working 1m 5s"), "{shown:?}");
         assert_eq!(live.cursor, (7, 2));
+    }
+
+    #[test]
+    fn an_interrupted_turn_is_offered_on_an_empty_line_only() {
+        let (mut app, mut mirror, contents) = (App::new(None), mirror(), Contents::default());
+        mirror.apply(&envelope(CHAT, 11, json!({"type": "chat/turnStarted", "turnId": "t",
+            "startedAt": "2025-01-01T00:00:00.000Z", "message": {"text": "x", "origin": {"kind": "user"}}})));
+        mirror.apply(&envelope(CHAT, 12, interrupted("t")));
+        let shown = text(&live(&scene(&app, &mirror, &contents, &[], 24)));
+        assert_eq!(shown[1], "❯ Enter continues the interrupted turn");
+        app.key(
+            Key::Edit(Edit::Insert("no".into())),
+            &mirror,
+            Instant::now(),
+        );
+        let shown = text(&live(&scene(&app, &mirror, &contents, &[], 24)));
+        assert_eq!(shown[1], "❯ no");
     }
 
     #[test]
