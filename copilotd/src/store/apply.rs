@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Result, params};
 
 use super::batch::{Batch, Operation, ProcessRecord};
+use super::json;
 
 /// Applies all operations of the batch inside the caller's transaction.
 pub(super) fn apply(connection: &Connection, batch: &Batch) -> Result<()> {
@@ -20,6 +21,9 @@ pub(super) fn apply(connection: &Connection, batch: &Batch) -> Result<()> {
                 )?;
                 is_known = true;
             }
+        }
+        if let Some(text) = operation.json() {
+            json::check(text)?;
         }
         apply_one(connection, &batch.session, operation)?;
     }

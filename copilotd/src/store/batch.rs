@@ -21,7 +21,7 @@ pub struct Batch {
     pub operations: Vec<Operation>,
 }
 
-/// One change. All JSON is opaque text here.
+/// One change. All JSON is opaque text here; what is not JSON is refused.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Replaces the session's state, without its completed turns. The tail stays as it is.
@@ -120,6 +120,24 @@ impl Batch {
 }
 
 impl Operation {
+    /// The JSON in it.
+    pub(super) fn json(&self) -> Option<&str> {
+        match self {
+            Self::PutState { state_json: text }
+            | Self::PutSummary {
+                summary_json: text, ..
+            }
+            | Self::AppendTail {
+                action_json: text, ..
+            }
+            | Self::CompleteTurn { json: text, .. } => Some(text),
+            Self::ClearTail
+            | Self::RecordProcess(_)
+            | Self::ForgetProcess { .. }
+            | Self::Delete => None,
+        }
+    }
+
     fn bytes(&self) -> usize {
         let text = match self {
             Self::PutState { state_json } => state_json.len(),

@@ -16,9 +16,11 @@ const CHECKPOINT_PAGES: u32 = 1000;
 /// The WAL is cut back to this when it starts over. Bytes.
 const WAL_KEEP_BYTES: u32 = 4 * 1024 * 1024;
 
-/// The one connection that writes. The database must exist.
+/// The one connection that writes. The database must exist. It is not trusted yet: closing
+/// the connection moves nothing out of the WAL.
 pub(super) fn writer(path: &Path) -> Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -1024;
          PRAGMA secure_delete = FAST;
@@ -28,6 +30,12 @@ pub(super) fn writer(path: &Path) -> Result<Connection> {
          PRAGMA synchronous = FULL;"
     ))?;
     Ok(connection)
+}
+
+/// The database is sound: closing the connection may tidy up after it.
+pub(super) fn trust(connection: &Connection) -> Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(())
 }
 
 /// A connection that can only read.

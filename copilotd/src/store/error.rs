@@ -120,6 +120,9 @@ impl StoreError {
                 | ErrorCode::ParameterOutOfRange,
             ) => Self::Refused { doing, detail },
             Some(_) => Self::Failed { doing, detail },
+            None if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) => {
+                Self::Refused { doing, detail }
+            }
             // The rest are values that are not of the type they were written with.
             None => Self::Damaged { doing, detail },
         }

@@ -12,6 +12,7 @@ mod batch;
 mod connection;
 mod error;
 mod files;
+mod json;
 mod numbers;
 mod open;
 mod queue;

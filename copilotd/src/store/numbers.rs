@@ -108,8 +108,11 @@ fn microseconds_since_1970() -> u64 {
         .unwrap_or(1)
 }
 
+/// Which slot, and the mark in it.
+type Slot = (usize, u64);
+
 /// The higher of the slots that are whole, and which it is. A file with none is set aside.
-fn read(path: &Path) -> Result<(Option<(usize, u64)>, Option<Notice>), OpenError> {
+fn read(path: &Path) -> Result<(Option<Slot>, Option<Notice>), OpenError> {
     let content = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),
         Ok(found) if found.is_file() => files::tighten(path, 0o600)

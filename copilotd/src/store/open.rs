@@ -14,16 +14,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{Notice, OpenError};
-use super::salvage::{Salvaged, salvage};
+use super::salvage::{self, Salvaged};
 use super::schema::{self, APPLICATION_ID};
 use super::{connection, files, suspect};
 
 /// Being written: worth nothing.
 const BUILDING: &str = ".building";
+/// What is copied out of, and worth nothing either.
+const COPY: &str = ".copy";
 /// Complete, and about to take the name of the database.
 const READY: &str = ".ready";
 
@@ -60,8 +61,7 @@ pub(super) fn open(path: &Path, check_bytes: u64) -> Result<Opened, OpenError> {
     let mut notices = Vec::new();
     tidy_up(path, &mut notices)?;
     let found = inspect(path).map_err(in_files("read", path))?;
-    let had_traces = notices.len() > 0;
-    let is_new = found == Found::Nothing && !had_traces;
+    let is_new = found == Found::Nothing && notices.is_empty();
     match found {
         Found::Nothing => create(path)?,
         Found::Ours(version) if version > schema::VERSION => return Err(newer(path, version)),
@@ -119,10 +119,8 @@ fn resolve(path: &Path) -> PathBuf {
 
 /// Finishes or undoes what an earlier start was killed in.
 fn tidy_up(path: &Path, notices: &mut Vec<Notice>) -> Result<(), OpenError> {
-    for suffix in ["", "-journal", "-wal", "-shm"] {
-        let leftover = files::beside(path, &format!("{BUILDING}{suffix}"));
-        files::remove_if_there(&leftover).map_err(in_files("remove", &leftover))?;
-    }
+    remove_database(&files::beside(path, BUILDING))?;
+    remove_database(&files::beside(path, COPY))?;
     let ready = files::beside(path, READY);
     if files::is_taken(path) {
         // Its original still has its name: it is recovered again.
@@ -146,6 +144,15 @@ fn tidy_up(path: &Path, notices: &mut Vec<Notice>) -> Result<(), OpenError> {
              complete now. The damaged file is kept beside it."
                 .to_owned(),
         ));
+    }
+    Ok(())
+}
+
+/// Only for what this module made.
+fn remove_database(path: &Path) -> Result<(), OpenError> {
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let file = files::beside(path, suffix);
+        files::remove_if_there(&file).map_err(in_files("remove", &file))?;
     }
     Ok(())
 }
@@ -176,7 +183,7 @@ fn judge(header: &[u8]) -> Found {
         let bytes = header.get(at..at + 4)?.try_into().ok()?;
         Some(i32::from_be_bytes(bytes))
     };
-    if !header.starts_with(b"SQLite format 3\0") {
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return Found::NoDatabase;
     }
     match (number(68), number(60)) {
@@ -208,9 +215,10 @@ impl From<rusqlite::Error> for Unsound {
 /// full, a longer one only when damage was met in use: there is no scan of a large database
 /// at every start, and what is damaged in it shows when it is read.
 fn open_sound(path: &Path, check_bytes: u64) -> Result<Connection, Unsound> {
+    if ends_within_a_page(path) {
+        return Err(Unsound::Damaged);
+    }
     let mut connection = connection::writer(path)?;
-    // Until it is known to be sound, closing it moves nothing out of the WAL.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let version = schema::version(&connection)?;
     if version > schema::VERSION {
         return Err(Unsound::Newer(version));
@@ -219,7 +227,7 @@ fn open_sound(path: &Path, check_bytes: u64) -> Result<Connection, Unsound> {
     if bytes <= check_bytes || suspect::is_noted(path) {
         let verdict: String =
             connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
+        if verdict != "ok" || !salvage::is_whole(&connection)? {
             tracing::warn!(verdict, "the database is damaged");
             return Err(Unsound::Damaged);
         }
@@ -231,10 +239,17 @@ fn open_sound(path: &Path, check_bytes: u64) -> Result<Connection, Unsound> {
     );
     drop(has_every_table?);
     connection.query_row("SELECT next FROM numbers", [], |_| Ok(()))?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection::trust(&connection)?;
     // The WAL of a killed daemon; and the header of the file says the new version.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(connection)
+}
+
+/// SQLite would fill a last page that is cut with zeros. With a WAL it may be a page that was
+/// being moved when the daemon was killed, and is whole in the WAL.
+fn ends_within_a_page(path: &Path) -> bool {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    length(&files::beside(path, "-wal")) == 0 && length(path) % schema::PAGE_BYTES != 0
 }
 
 fn create(path: &Path) -> Result<(), OpenError> {
@@ -278,25 +293,49 @@ fn recover(path: &Path) -> Result<Notice, OpenError> {
 fn build(path: &Path, from: Option<&Path>) -> Result<Salvaged, OpenError> {
     let building = files::beside(path, BUILDING);
     let ready = files::beside(path, READY);
+    let copy = files::beside(path, COPY);
     files::create_private(&building)
         .map(drop)
         .map_err(in_files("create", &building))?;
+    if let Some(from) = from {
+        copy_database(from, &copy).map_err(in_files("copy", from))?;
+    }
     let fill = || -> rusqlite::Result<Salvaged> {
         schema::create(&building)?;
-        let Some(from) = from else {
+        if from.is_none() {
             return Ok(Salvaged::default());
-        };
+        }
         let mut to = connection::writer(&building)?;
-        let salvaged = salvage(from, &mut to)?;
+        connection::trust(&to)?;
+        let salvaged = salvage::salvage(&copy, &mut to)?;
         to.close().map_err(|(_, error)| error)?;
         Ok(salvaged)
     };
     let salvaged = fill().map_err(in_database("write", &building))?;
+    remove_database(&copy)?;
     File::open(&building)
         .and_then(|file| file.sync_all())
         .and_then(|()| files::rename(&building, &ready))
         .map_err(in_files("write", &building))?;
     Ok(salvaged)
+}
+
+/// A copy with its WAL, to read out of.
+fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal"] {
+        let (from, to) = (files::beside(from, suffix), files::beside(to, suffix));
+        if !files::is_taken(&from) {
+            continue;
+        }
+        let mut copy = files::create_private(&to)?;
+        io::copy(&mut File::open(&from)?, &mut copy)?;
+        // Of a database shorter than a page SQLite would not look into the WAL, but delete it.
+        let length = copy.metadata()?.len();
+        if suffix.is_empty() && length < schema::PAGE_BYTES {
+            copy.set_len(schema::PAGE_BYTES)?;
+        }
+    }
+    Ok(())
 }
 
 fn newer(path: &Path, found: i64) -> OpenError {

@@ -4,11 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::batch::ProcessRecord;
 use super::connection;
 use super::error::StoreError;
+use super::json;
 use super::suspect;
 
 /// As many reads run at once; more wait for one to end.
@@ -195,7 +197,7 @@ pub(super) fn summaries(
         Ok(StoredSummary {
             id: row.get(0)?,
             modified_at: row.get(1)?,
-            summary_json: row.get(2)?,
+            summary_json: json::get(row, 2)?,
         })
     };
     match before {
@@ -233,14 +235,17 @@ pub(super) fn load(
 ) -> Result<Option<StoredSession>> {
     let summary_json: Option<Option<String>> = connection
         .prepare_cached("SELECT summary_json FROM sessions WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
+        .query_row([id], |row| {
+            let is_there = row.get_ref(0)? != ValueRef::Null;
+            is_there.then(|| json::get(row, 0)).transpose()
+        })
         .optional()?;
     let Some(summary_json) = summary_json else {
         return Ok(None);
     };
     let state_json = connection
         .prepare_cached("SELECT state_json FROM states WHERE session = ?1")?
-        .query_row([id], |row| row.get(0))
+        .query_row([id], |row| json::get(row, 0))
         .optional()?;
     let total: u64 = connection
         .prepare_cached("SELECT coalesce(max(ordinal) + 1, 0) FROM turns WHERE session = ?1")?
@@ -252,7 +257,7 @@ pub(super) fn load(
         .query_map([id], |row| {
             Ok(TailEntry {
                 channel: row.get(0)?,
-                action_json: row.get(1)?,
+                action_json: json::get(row, 1)?,
             })
         })?
         .collect::<Result<_>>()?;
@@ -286,7 +291,7 @@ pub(super) fn turns_before(
                 Ok(StoredTurn {
                     ordinal: row.get::<_, i64>(0)?.cast_unsigned(),
                     id: row.get(1)?,
-                    json: row.get(2)?,
+                    json: json::get(row, 2)?,
                 })
             },
         )?

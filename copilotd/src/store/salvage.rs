@@ -1,12 +1,15 @@
 //! Reads what can be read out of a damaged database.
 //!
 //! It reads the tables themselves, never an index, and goes around the parts that cannot be
-//! read. It never writes to the damaged file.
+//! read. SQLite deletes, cuts and writes files even when it only reads, so this is only ever
+//! pointed at a copy.
 
 use std::path::Path;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Result, Row, Statement, ToSql};
-use serde::de::IgnoredAny;
+
+use super::json;
 
 /// What was recovered.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +18,9 @@ pub(super) struct Salvaged {
     pub(super) turns: u64,
 }
 
-/// Failed reads in one table after which the rest of it is given up.
-const MAX_FAILURES: u32 = 20_000;
+/// Reads of one table that fail without a row in between, after which the rest of it is given
+/// up. A damaged page fails about once for every row that was on it.
+const MAX_FAILURES: u32 = 2_000;
 
 /// One table: how to read a row, how to know it is whole, and how to write it.
 struct Table {
@@ -66,7 +70,7 @@ const TABLES: &[Table] = &[
     },
 ];
 
-/// Copies what can be read from the database at `from` into the fresh one `to`.
+/// Moves what can be read from the copy of a database at `from` into the fresh one `to`.
 ///
 /// # Errors
 /// When `to` cannot be written. That nothing can be read is no error.
@@ -93,7 +97,7 @@ pub(super) fn salvage(from: &Path, to: &mut Connection) -> Result<Salvaged> {
 fn open_damaged(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     // Accepts a file that is shorter than it says, and a schema with bad entries. Triggers
     // and views of the damaged file are never run: only tables are read.
@@ -144,7 +148,11 @@ fn copy_table(damaged: &Connection, to: &Connection, table: &Table) -> Result<()
         let Err(high) = copy_range(&mut descending, rest, table, &mut insert)? else {
             continue;
         };
-        failures += 1;
+        failures = if low.or(high).is_some() {
+            0
+        } else {
+            failures + 1
+        };
         let rest = (rest.0, high.map_or(last, |key| key.saturating_sub(1)));
         if rest.0 >= rest.1 {
             continue;
@@ -194,41 +202,52 @@ fn copy_range(
 
 /// Leaves out rows whose values cannot be what was written.
 fn copy_row(row: &Row<'_>, table: &Table, insert: &mut Statement<'_>) -> Result<()> {
-    use rusqlite::types::ValueRef;
-
-    let mut values: Vec<ValueRef<'_>> = Vec::with_capacity(table.columns.len() + 1);
-    for index in 0..=table.columns.len() {
-        let Ok(value) = row.get_ref(index) else {
-            return Ok(());
-        };
-        values.push(value);
-    }
-    let is_whole = table
-        .columns
-        .iter()
-        .zip(&values[1..])
-        .all(|(column, value)| {
-            let is_number = matches!(*column, "next" | "ordinal" | "process_group" | "start_time");
-            match value {
-                ValueRef::Null => matches!(*column, "modified_at" | "summary_json"),
-                ValueRef::Integer(number) => is_number && (*number >= 0 || *column == "start_time"),
-                ValueRef::Text(text) if table.json.contains(column) => {
-                    serde_json::from_slice::<IgnoredAny>(text).is_ok()
-                }
-                ValueRef::Text(text) => !is_number && std::str::from_utf8(text).is_ok(),
-                ValueRef::Real(_) | ValueRef::Blob(_) => false,
-            }
-        });
-    if !is_whole {
+    let Some(values) = whole_values(row, table) else {
         return Ok(());
-    }
-    let values: Vec<rusqlite::types::ToSqlOutput<'_>> = values
-        .into_iter()
-        .map(rusqlite::types::ToSqlOutput::Borrowed)
-        .collect();
+    };
+    let values: Vec<ToSqlOutput<'_>> = values.into_iter().map(ToSqlOutput::Borrowed).collect();
     let values: Vec<&dyn ToSql> = values.iter().map(|value| value as &dyn ToSql).collect();
     insert.execute(values.as_slice())?;
     Ok(())
+}
+
+/// The key and the columns, when each can be what was written.
+fn whole_values<'a>(row: &'a Row<'_>, table: &Table) -> Option<Vec<ValueRef<'a>>> {
+    let mut values = vec![row.get_ref(0).ok()?];
+    for (index, column) in table.columns.iter().enumerate() {
+        let value = row.get_ref(index + 1).ok()?;
+        let is_number = matches!(*column, "next" | "ordinal" | "process_group" | "start_time");
+        let is_whole = match value {
+            ValueRef::Null => matches!(*column, "modified_at" | "summary_json"),
+            ValueRef::Integer(number) => is_number && (number >= 0 || *column == "start_time"),
+            ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| {
+                !is_number && (!table.json.contains(column) || json::is_json(text))
+            }),
+            ValueRef::Real(_) | ValueRef::Blob(_) => false,
+        };
+        if !is_whole {
+            return None;
+        }
+        values.push(value);
+    }
+    Some(values)
+}
+
+/// Whether every value in the database can be what was written. SQLite's own check knows
+/// nothing of what is in a text, and so misses garbage there.
+pub(super) fn is_whole(connection: &Connection) -> Result<bool> {
+    for table in TABLES {
+        let list = table.columns.join(", ");
+        let mut rows =
+            connection.prepare(&format!("SELECT {}, {list} FROM {}", table.key, table.name))?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            if whole_values(row, table).is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Restores what the rest of the store relies on: every row has its session, and the turns

@@ -7,6 +7,9 @@ use rusqlite::{Connection, OpenFlags, Result};
 /// In the header of every database of ours ("copd"). Frozen.
 pub(super) const APPLICATION_ID: i32 = 0x636f_7064;
 
+/// Set when a database is made, and never changed.
+pub(super) const PAGE_BYTES: u64 = 4096;
+
 /// One file per version, never changed once shipped.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 
@@ -21,7 +24,7 @@ pub(super) fn create(path: &Path) -> Result<()> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.execute_batch(&format!(
-        "PRAGMA page_size = 4096;
+        "PRAGMA page_size = {PAGE_BYTES};
          PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA application_id = {APPLICATION_ID};"
     ))?;

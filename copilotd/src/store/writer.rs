@@ -125,7 +125,11 @@ impl Writer {
     fn commit(&mut self, group: &[Item]) -> Result<Vec<std::result::Result<(), StoreError>>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(connection::writer(&self.path)?),
+            none => {
+                let connection = connection::writer(&self.path)?;
+                connection::trust(&connection)?;
+                none.insert(connection)
+            }
         };
         // One flush covers everything that was committed before it, too.
         let synchronous = if group.iter().any(is_durable) {

@@ -15,7 +15,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: fast_folder(),
         }
     }
 
@@ -48,6 +48,11 @@ impl Scratch {
         kept.sort();
         kept
     }
+}
+
+/// A folder in memory where the system has one: these tests are about files, not disks.
+pub(crate) fn fast_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// Copies the database and what is beside it, as a kill would leave it.
@@ -95,7 +100,7 @@ pub(crate) fn summary(title: &str, minute: usize) -> Operation {
 pub(crate) fn turn(id: &str, text: &str) -> Operation {
     Operation::CompleteTurn {
         turn_id: id.to_owned(),
-        json: format!("{{\"id\":\"{id}\",\"text\":\"{text}\"}}"),
+        json: serde_json::json!({"id": id, "text": text}).to_string(),
         text: text.to_owned(),
     }
 }
