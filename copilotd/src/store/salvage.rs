@@ -4,12 +4,17 @@
 //! read. SQLite deletes, cuts and writes files even when it only reads, so this is only ever
 //! pointed at a copy.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Result, Row, Statement, ToSql};
 
 use super::json;
+use super::schema::PAGE_BYTES;
 
 /// What was recovered.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +81,7 @@ const TABLES: &[Table] = &[
 /// When `to` cannot be written. That nothing can be read is no error.
 pub(super) fn salvage(from: &Path, to: &mut Connection) -> Result<Salvaged> {
     let transaction = to.transaction()?;
-    match open_damaged(from) {
+    match open_damaged(from, &transaction) {
         Ok(damaged) => {
             for table in TABLES {
                 copy_table(&damaged, &transaction, table)?;
@@ -94,11 +99,28 @@ pub(super) fn salvage(from: &Path, to: &mut Connection) -> Result<Salvaged> {
     Ok(salvaged)
 }
 
-fn open_damaged(path: &Path) -> Result<Connection> {
+/// Opens the copy; where its schema cannot be read it gets the one of `fresh`.
+fn open_damaged(path: &Path, fresh: &Connection) -> Result<Connection> {
+    let damaged = open_leniently(path)?;
+    let has_schema = TABLES
+        .iter()
+        .all(|table| damaged.prepare(&select(table, "ASC")).is_ok());
+    if has_schema {
+        return Ok(damaged);
+    }
+    drop(damaged);
+    if let Err(error) = lend_schema(path, fresh) {
+        tracing::warn!(%error, "the schema of the damaged database cannot be replaced");
+    }
+    open_leniently(path)
+}
+
+fn open_leniently(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Accepts a file that is shorter than it says, and a schema with bad entries. Triggers
     // and views of the damaged file are never run: only tables are read.
     connection.execute_batch(
@@ -108,6 +130,47 @@ fn open_damaged(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Writes the pages of a fresh schema over those of the copy.
+///
+/// Every database begins with the same tables on the same pages, and no migration moves them
+/// (one that drops a table would): so the fresh schema leads to the rows of the damaged one.
+/// Pages that are in the WAL of the copy are better, and stay the ones that are read.
+fn lend_schema(copy: &Path, fresh: &Connection) -> Result<()> {
+    let failed = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+    let path = fresh.path().map(ToOwned::to_owned).unwrap_or_default();
+    let fresh_file = File::open(path).map_err(failed)?;
+    let copy = File::options().write(true).open(copy).map_err(failed)?;
+    let mut pages = fresh.prepare("SELECT pageno FROM dbstat WHERE name = 'sqlite_schema'")?;
+    let pages = pages.query_map([], |row| row.get::<_, i64>(0))?;
+    for number in pages {
+        let number = number?;
+        let offset = (number.cast_unsigned() - 1) * PAGE_BYTES;
+        let mut page = vec![0; PAGE_BYTES as usize];
+        fresh_file
+            .read_exact_at(&mut page, offset)
+            .map_err(failed)?;
+        if number == 1 {
+            // The sizes in this header are not of the copy: two counters that differ let
+            // SQLite take the size of the file, and no page is on the list of free ones.
+            page[24..28].copy_from_slice(&[0xff; 4]);
+            page[32..40].fill(0);
+        }
+        copy.write_all_at(&page, offset).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn select(table: &Table, order: &str) -> String {
+    let Table {
+        name, key, columns, ..
+    } = table;
+    format!(
+        "SELECT {key}, {} FROM {name} NOT INDEXED
+         WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key} {order}",
+        columns.join(", ")
+    )
+}
+
 /// Reads ranges of keys; a range that fails is read from its end as well, and what lies
 /// between is split in two.
 fn copy_table(damaged: &Connection, to: &Connection, table: &Table) -> Result<()> {
@@ -115,13 +178,10 @@ fn copy_table(damaged: &Connection, to: &Connection, table: &Table) -> Result<()
         name, key, columns, ..
     } = table;
     let list = columns.join(", ");
-    let select = |order| {
-        damaged.prepare(&format!(
-            "SELECT {key}, {list} FROM {name} NOT INDEXED
-             WHERE {key} BETWEEN ?1 AND ?2 ORDER BY {key} {order}"
-        ))
-    };
-    let (mut ascending, mut descending) = match (select("ASC"), select("DESC")) {
+    let (mut ascending, mut descending) = match (
+        damaged.prepare(&select(table, "ASC")),
+        damaged.prepare(&select(table, "DESC")),
+    ) {
         (Ok(ascending), Ok(descending)) => (ascending, descending),
         (Err(error), _) | (_, Err(error)) => {
             tracing::warn!(%error, table = name, "the table cannot be read");

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use copilotd::store::{Limits, Store, StoreError, open_with};
+use copilotd::store::{Health, Limits, Store, StoreError, open_with};
 use tempfile::TempDir;
 
-use crate::harness::{NAME, Scratch, copy_all, fast_folder, state, summary, tail, turn, write};
+use crate::harness::{
+    NAME, Scratch, batch, copy_all, fast_folder, state, summary, tail, turn, write,
+};
 
 /// Small steps of a fixed pseudo-random sequence.
 struct Dice(u64);
@@ -199,22 +201,22 @@ fn assert_much_is_recovered(outcomes: &[(f64, Outcome)]) {
 
 #[test]
 fn a_database_cut_anywhere_is_recovered_as_far_as_it_goes() {
-    assert_much_is_recovered(&cut_at_random(false, "", 300, 11));
+    assert_much_is_recovered(&cut_at_random(false, "", 120, 11));
 }
 
 #[test]
 fn a_database_cut_while_its_wal_is_there() {
-    // Nearly everything is in the WAL, and comes back where the schema can be read.
-    let outcomes = cut_at_random(true, "", 100, 12);
+    // Nearly everything is in the WAL, and comes back.
+    let outcomes = cut_at_random(true, "", 60, 12);
     for (part, outcome) in outcomes {
         let is_recovered = outcome.shown * 2 > SESSIONS * (TURNS + 3);
-        assert!(is_recovered || part < 0.99, "cut at {part}");
+        assert!(is_recovered, "cut at {part}: {}", outcome.shown);
     }
 }
 
 #[test]
 fn a_wal_cut_anywhere_leaves_an_earlier_moment() {
-    let outcomes = cut_at_random(true, "-wal", 300, 13);
+    let outcomes = cut_at_random(true, "-wal", 150, 13);
     for (part, outcome) in outcomes {
         assert!(!outcome.is_set_aside, "cut at {part}");
     }
@@ -241,6 +243,26 @@ fn a_wal_that_is_gone_or_garbage_leaves_an_earlier_moment() {
             Some(bytes) => std::fs::write(&wal, bytes).unwrap(),
         }
         check(copy.path(), &whole, numbers, "a WAL that is not one");
+    }
+}
+
+#[test]
+fn a_file_whose_beginning_was_written_over_is_recovered() {
+    let (folder, numbers) = original(false);
+    let whole = whole_of(folder.path());
+    for bytes in [1, 100, 5000] {
+        let copy = fast_folder();
+        copy_all(folder.path(), copy.path());
+        let mut content = std::fs::read(copy.path().join(NAME)).unwrap();
+        content[..bytes].fill(b'\n');
+        std::fs::write(copy.path().join(NAME), content).unwrap();
+        let outcome = check(copy.path(), &whole, numbers, &format!("{bytes} bytes"));
+        assert!(outcome.is_set_aside);
+        assert!(
+            outcome.shown * 10 > whole.len() * 9,
+            "{bytes}: {}",
+            outcome.shown
+        );
     }
 }
 
@@ -273,7 +295,10 @@ fn any_page_of_garbage_is_recovered_around() {
         copy_all(folder.path(), copy.path());
         spoil_page(&copy.path().join(NAME), page, page % 3);
         let what = format!("page {page} of {pages}");
-        shown += check(copy.path(), &whole, numbers, &what).shown;
+        let recovered = check(copy.path(), &whole, numbers, &what).shown;
+        // At the worst it is the one page that leads to all rows of a table.
+        assert!(recovered >= SESSIONS * 2, "{what}: {recovered}");
+        shown += recovered;
     }
     let average = shown as f64 / pages as f64 / whole.len() as f64;
     assert!(average > 0.9, "only {average} of it came back");
@@ -326,6 +351,57 @@ fn damage_in_a_large_database_is_met_when_it_is_read_and_repaired_at_the_next_st
         }
     }
     assert!(met > 10, "{met}");
+}
+
+#[test]
+fn a_writer_that_meets_damage_stops_and_goes_on_after_the_next_start() {
+    let (folder, _) = original(false);
+    let path = folder.path().join(NAME);
+    let limits = Limits {
+        check_bytes: 0,
+        ..Limits::default()
+    };
+    // The WAL is moved first, so that what is spoiled is what is read.
+    let store = copilotd::store::open(&path).unwrap().0;
+    drop(store);
+    let pages = pages_of(folder.path());
+    let (store, _) = open_with(&path, limits).unwrap();
+    for page in 30..pages {
+        spoil_page(&path, page, 1);
+    }
+    let mut pending = Vec::new();
+    for n in 0..SESSIONS {
+        let changes = vec![
+            turn("new", "quagga"),
+            tail("y"),
+            copilotd::store::Operation::ClearTail,
+        ];
+        pending.push(
+            store
+                .submit(batch(&format!("session-{n}"), changes))
+                .unwrap(),
+        );
+    }
+    let mut health = store.watch_health();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime
+        .block_on(health.wait_for(|h| *h != Health::Good))
+        .unwrap();
+    let Health::Failing { message, .. } = store.health() else {
+        panic!("it was failing");
+    };
+    assert!(message.contains("restart the daemon"), "{message}");
+    store.close();
+    // Every one of them meets it, and none was acknowledged.
+    for committed in pending {
+        assert_eq!(committed.wait(), Err(StoreError::Closed));
+    }
+    let (store, notices) = open_with(&path, limits).unwrap();
+    assert!(notices[0].0.contains("was damaged"), "{notices:?}");
+    write(&store, "session-0", vec![turn("new", "quagga")]);
+    assert_eq!(store.search("quagga", 10).unwrap().len(), 1);
 }
 
 fn check_quiet(path: &Path, numbers: u64, limits: Limits) {

@@ -55,13 +55,25 @@ pub(crate) fn fast_folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-/// Copies the database and what is beside it, as a kill would leave it.
+/// Copies the database and what is beside it, as a kill would leave it, also while the writer
+/// is at work.
 pub(crate) fn copy_all(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        // Locks and indexes of a live process are rebuilt; they do not survive a power cut.
-        if !entry.file_name().to_string_lossy().ends_with("-shm") {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    let read = |path: &Path| std::fs::read(path).unwrap_or_default();
+    let (database, wal) = (from.join(NAME), from.join(format!("{NAME}-wal")));
+    loop {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            // The index of the WAL does not survive a power cut either.
+            if !entry.file_name().to_string_lossy().ends_with("-shm") {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+        // While the WAL is moved into the database, copies made one after the other are of
+        // no one moment.
+        let is_same = read(&database) == read(&to.join(NAME));
+        let copied = read(&to.join(format!("{NAME}-wal")));
+        if is_same && read(&wal).starts_with(&copied) {
+            return;
         }
     }
 }

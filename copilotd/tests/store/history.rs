@@ -227,7 +227,6 @@ impl Run {
     /// Goes on with a copy of the files: everything acknowledged is there, and what is there
     /// is a moment of the history, never half a batch.
     fn kill(&mut self) {
-        // Not while a deletion moves the WAL: a copy of two files is no moment then.
         let copy = fast_folder();
         copy_all(self.folder.path(), copy.path());
         self.store = None;
@@ -235,12 +234,12 @@ impl Run {
         self.folder = copy;
         self.open();
         let found = Model::read(self.store());
-        let moment = (self.acknowledged..self.moments.len())
-            .find(|&moment| self.moments[moment] == found)
-            .unwrap_or_else(|| panic!("not a moment of the history: {found:?}"));
+        assert!(
+            self.moments[self.acknowledged..].contains(&found),
+            "not a moment of the history since what was acknowledged: {found:?}"
+        );
         self.moments = vec![found];
         self.acknowledged = 0;
-        let _ = moment;
     }
 }
 

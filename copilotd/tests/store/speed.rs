@@ -52,7 +52,7 @@ fn figures() {
     percentiles("commit, not durable", time(5000, |_| commit(&store, false)));
     percentiles(
         "reserve numbers",
-        time(500, |_| drop(store.reserve_numbers(1000).unwrap())),
+        time(500, |_| store.reserve_numbers(1000).map(drop).unwrap()),
     );
     for n in 0..1000 {
         write(
