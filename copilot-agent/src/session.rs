@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::conversation::Conversation;
@@ -18,13 +18,48 @@ use crate::conversation::Conversation;
 /// its sender is told.
 const STEERING_CAPACITY: usize = 64;
 
-/// A text that wants to join a running turn.
-#[derive(Debug)]
+/// A text that wants to join a running turn. Whoever sent it learns whether it did, at once: the
+/// answer leaves before anything that the turn does next.
 pub struct Steering {
+    text: String,
+    answer: Option<Box<dyn FnOnce(bool) + Send>>,
+}
+
+impl Steering {
+    /// `answer` is called once: with `true` when the text joins, with `false` when it no longer can.
+    pub fn new(text: String, answer: impl FnOnce(bool) + Send + 'static) -> Self {
+        let answer: Box<dyn FnOnce(bool) + Send> = Box::new(answer);
+        Self {
+            text,
+            answer: Some(answer),
+        }
+    }
+
     /// The text.
-    pub text: String,
-    /// Told when the text has joined; dropped when it no longer can.
-    pub joined: oneshot::Sender<()>,
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text has joined.
+    pub fn joined(mut self) {
+        if let Some(answer) = self.answer.take() {
+            answer(true);
+        }
+    }
+}
+
+impl Drop for Steering {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            answer(false);
+        }
+    }
+}
+
+impl std::fmt::Debug for Steering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Steering({} bytes)", self.text.len())
+    }
 }
 
 #[derive(Debug)]
@@ -98,16 +133,12 @@ impl Session {
         }
     }
 
-    /// Offers a text to the running turn. The receiver is told when it joined; it fails when
-    /// the text can no longer join.
-    #[must_use]
-    pub fn steer(&self, text: String) -> oneshot::Receiver<()> {
-        let (joined, receiver) = oneshot::channel();
+    /// Offers a text to the running turn; its sender learns what became of it.
+    pub fn steer(&self, text: Steering) {
         if let State::Running { steering, .. } = &*self.state() {
-            // When it is full or closed the sender is dropped, and with it the receiver fails.
-            let _ = steering.try_send(Steering { text, joined });
+            // When it is full or closed the text is dropped, and says so.
+            let _ = steering.try_send(text);
         }
-        receiver
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,18 +216,26 @@ mod tests {
         assert!(!next.cancel_token().is_cancelled());
     }
 
-    #[tokio::test]
-    async fn texts_join_or_are_told_that_they_cannot() {
+    #[test]
+    fn texts_join_or_are_told_that_they_cannot() {
         let session = session();
-        assert!(session.steer("nobody listens".to_owned()).await.is_err());
+        let (answers, told) = std::sync::mpsc::channel();
+        let text = |words: &'static str| {
+            let answers = answers.clone();
+            let tell = move |joined| answers.send((words, joined)).unwrap();
+            Steering::new(words.to_owned(), tell)
+        };
+        session.steer(text("nobody listens"));
+        assert_eq!(told.try_recv(), Ok(("nobody listens", false)));
         let mut turn = session.begin_turn().unwrap();
-        let first = session.steer("one".to_owned());
-        let second = session.steer("two".to_owned());
+        session.steer(text("one"));
+        session.steer(text("two"));
         let steering = turn.next_steering().unwrap();
-        assert_eq!(steering.text, "one");
-        steering.joined.send(()).unwrap();
-        assert!(first.await.is_ok());
+        assert_eq!(steering.text(), "one");
+        assert!(told.try_recv().is_err());
+        steering.joined();
+        assert_eq!(told.try_recv(), Ok(("one", true)));
         drop(turn);
-        assert!(second.await.is_err());
+        assert_eq!(told.try_recv(), Ok(("two", false)));
     }
 }

@@ -160,11 +160,10 @@ impl Loop<'_> {
         let mut any = false;
         while let Some(steering) = self.turn.next_steering() {
             conversation(self.turn)?.push(Message::User {
-                text: steering.text,
+                text: steering.text().to_owned(),
                 steering: true,
             })?;
-            // Nobody may be left to hear it.
-            let _ = steering.joined.send(());
+            steering.joined();
             any = true;
         }
         Ok(any)

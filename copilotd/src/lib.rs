@@ -8,6 +8,7 @@ pub mod content;
 pub mod host;
 pub mod ipc;
 pub mod logging;
+pub mod pause;
 pub mod permissions;
 pub mod service;
 pub mod session;
@@ -16,7 +17,7 @@ pub mod uri;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use ipc_proto::paths::Paths;
@@ -24,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Loaded, LogLevel, TrustedFolders};
-use crate::host::{Host, Shared};
+use crate::host::{Host, Parts, Shared};
 use crate::ipc::Daemon;
 
 /// Name and version, as the other side of the local socket sees them.
@@ -41,6 +42,27 @@ pub struct Options {
     pub log_to_stderr: bool,
     /// Program of the built-in agent.
     pub built_in_agent: PathBuf,
+    /// How long a quiet session stays in memory.
+    pub park_after: Duration,
+}
+
+/// Numbers of actions that are reserved at a time. Unused ones are gaps, which mean nothing; 2^53,
+/// which is as far as JavaScript counts, is two million times as many.
+const NUMBERS_AT_A_TIME: u64 = 1 << 32;
+
+/// Reserves more numbers when half of them are used, for a daemon that never ends.
+async fn reserve_numbers(shared: Arc<Shared>) {
+    loop {
+        shared.sequencer.running_low().await;
+        let store = shared.store.clone();
+        let reserving =
+            tokio::task::spawn_blocking(move || store.reserve_numbers(NUMBERS_AT_A_TIME));
+        match reserving.await {
+            Ok(Ok(numbers)) => shared.sequencer.extend(numbers.end),
+            Ok(Err(error)) => tracing::error!(%error, "no more numbers could be reserved"),
+            Err(error) => tracing::error!(%error, "no more numbers could be reserved"),
+        }
+    }
 }
 
 /// Runs until a signal or a client says stop.
@@ -53,6 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         log_level,
         log_to_stderr,
         built_in_agent,
+        park_after,
     } = options;
     let started_at = SystemTime::now();
     let service_managed = service::is_managed();
@@ -72,14 +95,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(problem) = problem {
         tracing::error!(%problem, "trusted folders");
     }
-    let shared = Arc::new(Shared::new(
+    let (store, notices) = store::open(&paths.data_dir.join("sessions.db"))?;
+    for notice in notices {
+        tracing::warn!(%notice, "store");
+    }
+    pause::reached("before-reserve");
+    let numbers = store.reserve_numbers(NUMBERS_AT_A_TIME)?;
+    pause::reached("after-reserve");
+    let shared = Arc::new(Shared::new(Parts {
         paths,
-        settings.clone(),
+        settings: settings.clone(),
         trusted,
         built_in_agent,
-    ));
+        store,
+        numbers,
+        park_after,
+    }));
     let stop = CancellationToken::new();
     let host = Host::new(shared);
+    host.recover().await;
     let daemon = Arc::new(Daemon {
         host: Arc::clone(&host),
         stop: stop.clone(),
@@ -87,6 +121,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         started_at,
     });
 
+    let numbers = tokio::spawn(reserve_numbers(Arc::clone(&host.shared)));
     let follow = tokio::spawn(follow_settings(settings, Arc::clone(&host), log, log_level));
     let serve = tokio::spawn(ipc::serve(socket.listener, daemon, stop.clone()));
     service::tell_ready();
@@ -98,11 +133,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     // A second signal does not wait for agents to be killed properly.
     tokio::select! {
-        () = host.close_all() => {}
+        () = host.suspend_all() => {}
         _ = wait_for_a_signal() => tracing::warn!("a second signal: not waiting for agents"),
     }
     serve.await.context("accepting clients ended by a defect")?;
     follow.abort();
+    numbers.abort();
+    let store = host.shared.store.clone();
+    // Everything is kept by now; this waits for what was not waited for.
+    tokio::task::spawn_blocking(move || store.close())
+        .await
+        .context("the store did not close")?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use copilotd::config::LogLevel;
@@ -23,7 +24,12 @@ struct Arguments {
     /// Log to standard error as well as to the log file.
     #[arg(long)]
     log_to_stderr: bool,
+    /// Seconds after which a session that is quiet and that nobody watches leaves memory.
+    #[arg(long, env = "COPILOTD_PARK_AFTER", value_name = "SECONDS")]
+    park_after: Option<u64>,
 }
+
+const PARK_AFTER: Duration = Duration::from_secs(15 * 60);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -54,6 +60,7 @@ fn foreground(arguments: Arguments) -> anyhow::Result<()> {
         log_level: arguments.log_level,
         log_to_stderr: arguments.log_to_stderr,
         built_in_agent: built_in_agent()?,
+        park_after: arguments.park_after.map_or(PARK_AFTER, Duration::from_secs),
     };
     options.paths.prepare_runtime_dir()?;
     // One thread serves everybody; file access and hashing go to short-lived helpers.

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     conversation::{Conversation, StateError},
     model::{self, ModelError},
-    session::{RunningTurn, Session},
+    session::{RunningTurn, Session, Steering},
     tools::Host,
     turn::{self, TurnError},
 };
@@ -180,16 +180,12 @@ impl Server {
             .on_receive_request(
                 async move |request: SteerRequest, responder, _connection| {
                     tracing::debug!(message = request.message_id, "steering");
-                    let joined = steer
-                        .session(&request.session_id)
-                        .map(|session| session.steer(request.text));
-                    steer.tasks.spawn(async move {
-                        let accepted = match joined {
-                            Some(joined) => joined.await.is_ok(),
-                            None => false,
-                        };
+                    let text = Steering::new(request.text, move |accepted| {
                         log_lost(responder.respond(SteerResponse { accepted }));
                     });
+                    if let Some(session) = steer.session(&request.session_id) {
+                        session.steer(text);
+                    }
                     Ok(())
                 },
                 agent_client_protocol::on_receive_request!(),

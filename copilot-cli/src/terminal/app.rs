@@ -216,6 +216,8 @@ impl App {
         match key {
             Key::Cancel => return self.cancel(mirror, now),
             Key::Redraw => return vec![Effect::Redraw],
+            // Leaving is always possible; the question stays for whoever comes.
+            Key::EndOfInput if self.dialog.is_some() => return vec![Effect::Detach],
             _ => self.last_cancel = None,
         }
         if key != Key::Escape {

@@ -28,5 +28,9 @@ pub struct AgentCommand {
     pub env: Vec<(String, String)>,
 }
 
+/// Variable that tells an agent where to keep its conversations. It also marks, for the next start of
+/// the daemon, what agents of this one started.
+pub const STATE_DIR_VARIABLE: &str = "COPILOT_AGENT_STATE_DIR";
+
 /// Name of the built-in agent.
 pub const BUILT_IN: &str = "copilot";

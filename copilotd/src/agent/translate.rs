@@ -35,12 +35,12 @@ pub trait Contents {
 }
 
 /// One item of an agent's todo list.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Todo {
     /// What is to be done.
     pub content: String,
     /// `pending`, `in_progress` or `completed`.
-    pub status: &'static str,
+    pub status: String,
 }
 
 /// What an update means.
@@ -210,6 +210,7 @@ pub fn steps(update: SessionUpdate) -> Vec<SessionUpdate> {
 #[derive(Debug)]
 pub struct Translator {
     turn_id: String,
+    part_prefix: String,
     open: Open,
     parts: u64,
     calls: HashMap<String, Call>,
@@ -220,9 +221,19 @@ impl Translator {
     pub fn new(turn_id: &str) -> Self {
         Self {
             turn_id: turn_id.to_owned(),
+            part_prefix: turn_id.to_owned(),
             open: Open::None,
             parts: 0,
             calls: HashMap::new(),
+        }
+    }
+
+    /// For a turn that goes on: its parts get names that no earlier part of it has.
+    pub fn resumed(turn_id: &str) -> Self {
+        let part_prefix = format!("{turn_id}-{}", uuid::Uuid::new_v4().simple());
+        Self {
+            part_prefix,
+            ..Self::new(turn_id)
         }
     }
 
@@ -273,7 +284,8 @@ impl Translator {
                         PlanEntryStatus::InProgress => "in_progress",
                         PlanEntryStatus::Completed => "completed",
                         _ => "pending",
-                    },
+                    }
+                    .to_owned(),
                 };
                 effects.push(Effect::Todos(plan.entries.into_iter().map(todo).collect()));
             }
@@ -441,7 +453,7 @@ impl Translator {
 
     fn next_part(&mut self) -> String {
         self.parts += 1;
-        format!("{}-{}", self.turn_id, self.parts)
+        format!("{}-{}", self.part_prefix, self.parts)
     }
 
     fn part(&self, part: ResponsePart) -> Effect {

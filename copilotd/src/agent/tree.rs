@@ -101,6 +101,44 @@ fn processes() -> Vec<Process> {
         .collect()
 }
 
+/// When a process started, in the system's own units: with its number it names one process of this
+/// boot and no other. `None` when there is none, or where the system does not tell.
+pub fn start_time(pid: u32) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields = stat.get(stat.rfind(')')? + 1..)?;
+        fields.split_ascii_whitespace().nth(19)?.parse().ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        None
+    }
+}
+
+/// Kills a process of an earlier life of this daemon, when it is still the one that was recorded,
+/// with everything it started.
+pub fn sweep_recorded(pid: u32, recorded_start: u64) {
+    if start_time(pid) == Some(recorded_start) {
+        kill_tree(pid);
+    }
+}
+
+/// Kills every process whose environment has `variable=value`: what agents of an earlier life left
+/// behind, however it detached itself. Linux only; elsewhere nothing.
+pub fn sweep_marked(variable: &str, value: &std::ffi::OsStr) {
+    let mut mark = format!("{variable}=").into_bytes();
+    mark.extend_from_slice(value.as_encoded_bytes());
+    let own = std::process::id() as i32;
+    for process in processes().into_iter().filter(|p| p.pid != own) {
+        let environ = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        if environ.split(|b| *b == 0).any(|entry| entry == mark) {
+            kill_tree(process.pid as u32);
+        }
+    }
+}
+
 /// More ancestors than any process has; the table of processes is not read as one.
 const MAX_ANCESTORS: usize = 10_000;
 

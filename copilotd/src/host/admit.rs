@@ -23,7 +23,8 @@ pub const MAX_QUEUED: usize = 100;
 const MAX_ID_BYTES: usize = 128;
 
 /// An answer that a permission or question got.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The answering client's id; correlates a retry.
     pub client_id: String,
@@ -71,6 +72,8 @@ pub enum Admitted {
     Apply(StateAction),
     /// Start a turn.
     StartTurn(ChatTurnStartedAction),
+    /// Go on with an interrupted turn.
+    Resume(ChatTurnResumeAction),
     /// Answer a permission request.
     Confirm {
         /// The host's own wording of the action.
@@ -117,6 +120,7 @@ pub fn admit(
     match action {
         StateAction::ChatTurnStarted(a) => turn_started(ctx, a),
         StateAction::ChatTurnCancelled(a) => turn_cancelled(ctx, a),
+        StateAction::ChatTurnResume(a) => turn_resumed(ctx, a),
         StateAction::ChatToolCallConfirmed(a) => tool_call_confirmed(ctx, a),
         StateAction::ChatInputCompleted(a) => input_completed(ctx, a),
         StateAction::ChatInputAnswerChanged(a) => input_answer_changed(ctx, a),
@@ -183,6 +187,26 @@ fn turn_cancelled(ctx: &Context<'_>, a: &ChatTurnCancelledAction) -> Result<Admi
             "there is no turn {} in this chat",
             shown(&a.turn_id)
         )),
+    }
+}
+
+fn turn_resumed(ctx: &Context<'_>, a: &ChatTurnResumeAction) -> Result<Admitted, Rejection> {
+    match &ctx.chat.active_turn {
+        Some(turn) if turn.id == a.turn_id => {
+            return Err("duplicate: this turn goes on already".into());
+        }
+        Some(_) => return Err("a turn is running; queue a message instead".into()),
+        None => {}
+    }
+    let resumable = ctx.chat.turns.last().is_some_and(|turn| {
+        let error = turn.response_parts.last();
+        turn.id == a.turn_id
+            && turn.state == TurnState::Error
+            && matches!(error, Some(ResponsePart::Error(e)) if e.resumable == Some(true))
+    });
+    match resumable {
+        true => Ok(Admitted::Resume(a.clone())),
+        false => Err("only the last turn can go on, and only when it was interrupted".into()),
     }
 }
 

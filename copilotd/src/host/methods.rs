@@ -22,9 +22,12 @@ use super::{Client, Host, ROOT};
 use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
 use crate::permissions::Rule;
 use crate::session::{Input, Launch, NewSession, View, chat_uri, session_of_channel, session_uri};
+use crate::store::Position;
 
 /// Channels of one `initialize` or `reconnect`.
 const MAX_CHANNELS: usize = 1000;
+/// Sessions of one page of a list.
+const MAX_PAGE: usize = 200;
 /// Longest a client may ask deltas to be held back.
 const MAX_LATENCY: Duration = Duration::from_secs(5);
 
@@ -110,8 +113,8 @@ impl Host {
                 self.unsubscribe(client, &params.channel).await;
                 done(&json!({}))
             }
-            "listSessions" => self.list_sessions(&rpc::params(params)?),
-            "createSession" => self.create_session(client, rpc::params(params)?),
+            "listSessions" => self.list_sessions(&rpc::params(params)?).await,
+            "createSession" => self.create_session(client, rpc::params(params)?).await,
             "disposeSession" => {
                 let params: DisposeSessionParams = rpc::params(params)?;
                 let disposed = match session_of_channel(&params.channel) {
@@ -139,7 +142,7 @@ impl Host {
                 self.dispatch_action(client, rpc::params(params)?).await?;
                 Ok(None)
             }
-            "ping" => done(&json!({})),
+            "ping" => done(&json!(null)),
             other => {
                 let message = format!("this host has no method `{other}`");
                 Err(RpcError::new(
@@ -150,8 +153,11 @@ impl Host {
         }
     }
 
-    async fn to_session(&self, channel: &str, input: Input) -> Result<(), RpcError> {
-        let handle = session_of_channel(channel).and_then(|id| self.session(id));
+    async fn to_session(self: &Arc<Self>, channel: &str, input: Input) -> Result<(), RpcError> {
+        let handle = match session_of_channel(channel) {
+            Some(id) => self.find(id).await,
+            None => None,
+        };
         let handle = handle.ok_or_else(|| RpcError::session_not_found(channel))?;
         handle
             .inputs
@@ -161,7 +167,7 @@ impl Host {
     }
 
     async fn initialize(
-        &self,
+        self: &Arc<Self>,
         client: &Arc<Client>,
         id: Value,
         params: InitializeParams,
@@ -204,7 +210,7 @@ impl Host {
     }
 
     async fn reconnect(
-        &self,
+        self: &Arc<Self>,
         client: &Arc<Client>,
         id: Value,
         params: ReconnectParams,
@@ -249,7 +255,7 @@ impl Host {
     }
 
     /// Tells a session that a replay subscribed somebody to it.
-    async fn attach(&self, client: &Arc<Client>, channel: &str) {
+    async fn attach(self: &Arc<Self>, client: &Arc<Client>, channel: &str) {
         if let Some(session) = session_of_channel(channel) {
             client.note_session(session);
             // The session ended meanwhile; its channels are closed.
@@ -265,7 +271,7 @@ impl Host {
     }
 
     /// Subscribes to one of many channels; `None` when it does not exist.
-    async fn snapshot(&self, client: &Arc<Client>, channel: &str) -> Option<Snapshot> {
+    async fn snapshot(self: &Arc<Self>, client: &Arc<Client>, channel: &str) -> Option<Snapshot> {
         if channel == ROOT {
             return self.root_snapshot(client, |_| None);
         }
@@ -309,7 +315,7 @@ impl Host {
     }
 
     async fn subscribe(
-        &self,
+        self: &Arc<Self>,
         client: &Arc<Client>,
         id: Value,
         params: SubscribeParams,
@@ -348,7 +354,7 @@ impl Host {
         };
         let still_there = [session_uri(session), chat_uri(session)];
         if !sequencer.subscribes(client.id(), &still_there)
-            && let Some(handle) = self.session(session)
+            && let Some(handle) = self.live(session)
         {
             let client = client.id();
             // The session ended meanwhile, and the subscription with it.
@@ -357,32 +363,38 @@ impl Host {
     }
 
     /// Newest first. The cursor is the place in the list by time, so that a page holds under change.
-    fn list_sessions(&self, params: &ListSessionsParams) -> Result<Option<String>, RpcError> {
-        let mut items: Vec<SessionSummary> = self.sessions().iter().map(|s| s.summary()).collect();
-        let key = |s: &SessionSummary| format!("{} {}", s.modified_at, s.resource);
-        items.sort_by_key(|s| std::cmp::Reverse(key(s)));
-        if let Some(cursor) = &params.cursor {
-            if !cursor.contains(" ahp-session:/") {
-                return Err(RpcError::invalid_params(
-                    "this cursor is not one of this list",
-                ));
-            }
-            items.retain(|s| key(s) < *cursor);
-        }
-        let limit = params
-            .limit
-            .and_then(|l| usize::try_from(l).ok())
-            .filter(|l| *l > 0)
-            .unwrap_or(200)
-            .min(200);
-        let next_cursor = (items.len() > limit)
-            .then(|| items.get(limit - 1).map(key))
-            .flatten();
+    async fn list_sessions(&self, params: &ListSessionsParams) -> Result<Option<String>, RpcError> {
+        let invalid = || RpcError::invalid_params("this cursor is not one of this list");
+        let before = match &params.cursor {
+            Some(cursor) => Some(position(cursor).ok_or_else(invalid)?),
+            None => None,
+        };
+        let limit = params.limit.and_then(|l| usize::try_from(l).ok());
+        let limit = limit.filter(|l| *l > 0).unwrap_or(MAX_PAGE).min(MAX_PAGE);
+        let live: Vec<SessionSummary> = self.live_sessions().iter().map(|s| s.summary()).collect();
+        // What lives is newer than what the store has of it, and may stand elsewhere in the list.
+        let stored = self
+            .stored_summaries(before.clone(), limit + live.len() + 1)
+            .await;
+        let is_live = |s: &SessionSummary| live.iter().any(|l| l.resource == s.resource);
+        let mut items: Vec<SessionSummary> = stored.into_iter().filter(|s| !is_live(s)).collect();
+        let on_page = |s: &&SessionSummary| {
+            before
+                .as_ref()
+                .is_none_or(|b| key(s) < (&b.modified_at, &b.id))
+        };
+        items.extend(live.iter().filter(on_page).cloned());
+        items.sort_by(|a, b| key(b).cmp(&key(a)));
+        let more = items.len() > limit;
         items.truncate(limit);
+        let next_cursor = items
+            .last()
+            .filter(|_| more)
+            .map(|s| format!("{} {}", key(s).0, key(s).1));
         done(&ListSessionsResult { next_cursor, items })
     }
 
-    fn create_session(
+    async fn create_session(
         self: &Arc<Self>,
         client: &Arc<Client>,
         params: CreateSessionParams,
@@ -391,6 +403,9 @@ impl Host {
             .channel
             .strip_prefix("ahp-session:/")
             .unwrap_or_default();
+        if let Err(no_space) = self.shared.store.has_space() {
+            return Err(RpcError::internal(no_space.to_string()));
+        }
         let well_formed =
             uuid::Uuid::try_parse(id).is_ok_and(|parsed| parsed.hyphenated().to_string() == id);
         if !well_formed {
@@ -418,7 +433,7 @@ impl Host {
             launch,
             environment,
         };
-        match self.create(new) {
+        match self.create(new).await {
             true => done(&json!(null)),
             false => {
                 let message = format!("there is a session {} already", params.channel);
@@ -431,7 +446,7 @@ impl Host {
     }
 
     async fn dispatch_action(
-        &self,
+        self: &Arc<Self>,
         client: &Arc<Client>,
         params: DispatchActionParams,
     ) -> Result<(), RpcError> {
@@ -444,13 +459,17 @@ impl Host {
             client_id: client.identity().client_id,
             client_seq,
         };
-        let known = session_of_channel(&channel)
-            .and_then(|id| self.session(id))
-            .is_some();
-        if !known || channel.starts_with("ahp-terminal:") {
-            let reason = match known {
-                true => "the output of a command takes no input".to_owned(),
-                false => format!(
+        let known = match session_of_channel(&channel) {
+            Some(id) => self.find(id).await.is_some(),
+            None => false,
+        };
+        // What cannot be kept is refused, not forgotten.
+        let no_space = self.shared.store.has_space().err();
+        if !known || channel.starts_with("ahp-terminal:") || no_space.is_some() {
+            let reason = match (known, no_space) {
+                (true, Some(no_space)) => no_space.to_string(),
+                (true, None) => "the output of a command takes no input".to_owned(),
+                (false, _) => format!(
                     "there is no session behind {}",
                     channel.chars().take(100).collect::<String>()
                 ),
@@ -493,7 +512,10 @@ impl Host {
         let session = match &reference {
             ContentUri::Content { session, .. } | ContentUri::Output { session, .. } => session,
         };
-        self.session(session).ok_or_else(not_found)?;
+        // A session's channel gives what that session references; the root channel gives any.
+        if params.channel != ROOT && session_of_channel(&params.channel) != Some(session) {
+            return Err(not_found());
+        }
         let shared = Arc::clone(&self.shared);
         let read =
             tokio::task::spawn_blocking(move || read_reference(&shared.contents, &reference)).await;
@@ -555,6 +577,23 @@ fn is_callers_fault(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::FileTooLarge | ErrorKind::InvalidInput
     )
+}
+
+/// The place of a session in the list: time of the last change, then id.
+fn key(summary: &SessionSummary) -> (&str, &str) {
+    (
+        &summary.modified_at,
+        session_of_channel(&summary.resource).unwrap_or_default(),
+    )
+}
+
+fn position(cursor: &str) -> Option<Position> {
+    let (modified_at, id) = cursor.split_once(' ')?;
+    let is_id = uuid::Uuid::try_parse(id).is_ok();
+    is_id.then(|| Position {
+        modified_at: modified_at.to_owned(),
+        id: id.to_owned(),
+    })
 }
 
 fn done(result: &impl serde::Serialize) -> Result<Option<String>, RpcError> {

@@ -16,14 +16,17 @@ mod shared;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ahp_types::state::{AgentInfo, RootState};
+use ahp_types::state::{AgentInfo, RootState, SessionSummary};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 pub use client::Client;
-pub use shared::Shared;
+pub use shared::{Parts, Shared};
 
+use crate::agent::{STATE_DIR_VARIABLE, tree};
+use crate::pause;
 use crate::session::{self, Input, NewSession, SessionHandle};
+use crate::store::{Batch, Operation, Position, Store, StoredSession, StoredSummary};
 use identity::Trust;
 
 /// URI of the root channel.
@@ -33,7 +36,10 @@ pub const ROOT: &str = ahp_types::ROOT_RESOURCE_URI;
 pub struct Host {
     /// What sessions need too.
     pub shared: Arc<Shared>,
+    /// The sessions in memory.
     sessions: Mutex<HashMap<Arc<str>, SessionHandle>>,
+    /// Held while a session comes into memory, so that it comes once.
+    reviving: tokio::sync::Mutex<()>,
     clients: Mutex<HashMap<u64, Arc<Client>>>,
     next_client: std::sync::atomic::AtomicU64,
 }
@@ -42,17 +48,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The word for what a session does, from its line in lists.
+pub fn state_word(summary: &SessionSummary) -> Option<&str> {
+    summary.meta.as_ref()?.get("copilot.state")?.as_str()
+}
+
+fn sweep(store: &Store, agent_state_dir: &std::path::Path) {
+    tree::sweep_marked(STATE_DIR_VARIABLE, agent_state_dir.as_os_str());
+    match store.processes() {
+        Ok(left_behind) => {
+            for record in left_behind {
+                tracing::info!(session = %record.session, pid = record.pid, "sweeping what was left behind");
+                tree::sweep_recorded(record.pid, record.start_time);
+                let operations = vec![Operation::ForgetProcess { pid: record.pid }];
+                let session = record.session;
+                // The next start sweeps again what could not be noted.
+                let _ = store.submit(Batch {
+                    session,
+                    durable: false,
+                    operations,
+                });
+            }
+        }
+        Err(error) => tracing::error!(%error, "it is not known what an earlier daemon left behind"),
+    }
+}
+
 impl Host {
-    /// A host without sessions.
+    /// A host whose sessions are all in the store.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
         shared.sequencer.open(ROOT);
         let next_client = std::sync::atomic::AtomicU64::new(1);
-        Arc::new(Self {
+        let host = Arc::new(Self {
             shared,
             sessions: Mutex::default(),
+            reviving: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
             next_client,
-        })
+        });
+        host.shared.set_host(Arc::downgrade(&host));
+        host
     }
 
     /// A new connection of this trust.
@@ -70,7 +105,7 @@ impl Host {
         lock(&self.clients).remove(&client.id());
         self.shared.sequencer.forget_client(client.id());
         for session in client.take_sessions() {
-            if let Some(handle) = self.session(&session) {
+            if let Some(handle) = self.live(&session) {
                 // A session that ended needs no goodbye.
                 let _ = handle
                     .inputs
@@ -87,30 +122,72 @@ impl Host {
         lock(&self.clients).len()
     }
 
-    /// All sessions.
-    pub fn sessions(&self) -> Vec<SessionHandle> {
+    /// The sessions in memory.
+    pub fn live_sessions(&self) -> Vec<SessionHandle> {
         lock(&self.sessions).values().cloned().collect()
     }
 
-    /// One session.
-    pub fn session(&self, id: &str) -> Option<SessionHandle> {
-        lock(&self.sessions).get(id).cloned()
+    /// A session that is in memory.
+    pub fn live(&self, id: &str) -> Option<SessionHandle> {
+        let handle = lock(&self.sessions).get(id).cloned()?;
+        (!handle.inputs.is_closed()).then_some(handle)
+    }
+
+    /// A session, brought into memory where it is not.
+    pub async fn find(self: &Arc<Self>, id: &str) -> Option<SessionHandle> {
+        if let Some(handle) = self.live(id) {
+            return Some(handle);
+        }
+        let _one_at_a_time = self.reviving.lock().await;
+        if let Some(handle) = self.live(id) {
+            return Some(handle);
+        }
+        let stored = self.load(id, session::TURNS_IN_MEMORY).await?;
+        pause::reached("before-revive");
+        match session::revive(id, stored, Arc::clone(&self.shared)).await {
+            Ok((handle, task)) => {
+                pause::reached("after-revive");
+                self.admit_handle(handle.clone(), task);
+                Some(handle)
+            }
+            Err(error) => {
+                tracing::error!(session = %id, %error, "a session cannot be shown");
+                None
+            }
+        }
+    }
+
+    async fn load(&self, id: &str, turns: usize) -> Option<StoredSession> {
+        let (store, session) = (self.shared.store.clone(), id.to_owned());
+        let loaded = tokio::task::spawn_blocking(move || store.load(&session, turns)).await;
+        match loaded {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(error)) => {
+                tracing::error!(session = %id, %error, "a session could not be read");
+                None
+            }
+            Err(error) => {
+                tracing::error!(session = %id, %error, "a session could not be read");
+                None
+            }
+        }
+    }
+
+    fn admit_handle(self: &Arc<Self>, handle: SessionHandle, task: tokio::task::JoinHandle<()>) {
+        let id = Arc::clone(&handle.id);
+        lock(&self.sessions).insert(Arc::clone(&id), handle);
+        self.watch(id, task);
     }
 
     /// Starts a session. `false` when there is one of this id.
-    pub fn create(self: &Arc<Self>, new: NewSession) -> bool {
-        let id: Arc<str> = new.id.as_str().into();
-        let summary = {
-            let mut sessions = lock(&self.sessions);
-            if sessions.contains_key(&id) {
-                return false;
-            }
-            let (handle, task) = session::start(new, Arc::clone(&self.shared));
-            let summary = handle.summary();
-            sessions.insert(Arc::clone(&id), handle);
-            self.watch(Arc::clone(&id), task);
-            summary
-        };
+    pub async fn create(self: &Arc<Self>, new: NewSession) -> bool {
+        let _one_at_a_time = self.reviving.lock().await;
+        if self.live(&new.id).is_some() || self.load(&new.id, 0).await.is_some() {
+            return false;
+        }
+        let (handle, task) = session::start(new, Arc::clone(&self.shared)).await;
+        let summary = handle.summary();
+        self.admit_handle(handle, task);
         self.shared.notify_root(
             "root/sessionAdded",
             &json!({"channel": ROOT, "summary": summary}),
@@ -118,7 +195,8 @@ impl Host {
         true
     }
 
-    /// A session whose actor panicked is gone; all others and the daemon go on.
+    /// A session whose actor panicked leaves memory; its clients come back for what was kept. All
+    /// others and the daemon go on.
     fn watch(self: &Arc<Self>, id: Arc<str>, task: tokio::task::JoinHandle<()>) {
         let host = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -126,17 +204,87 @@ impl Host {
                 && let Some(host) = host.upgrade()
             {
                 tracing::error!(session = %id, %error, "a session ended by a defect of the daemon");
-                host.remove(&id);
+                lock(&host.sessions).remove(&id);
+                for channel in [session::session_uri(&id), session::chat_uri(&id)] {
+                    let reason = "the session failed inside the daemon; reconnect to go on";
+                    host.shared.sequencer.close_with(&channel, reason);
+                }
             }
         });
     }
 
-    fn remove(&self, id: &str) -> bool {
-        if lock(&self.sessions).remove(id).is_none() {
+    /// A session left memory; what came for it at the last moment brings it back.
+    pub async fn parked(self: &Arc<Self>, id: &str, late: Vec<Input>) {
+        {
+            let mut sessions = lock(&self.sessions);
+            if sessions.get(id).is_some_and(|h| h.inputs.is_closed()) {
+                sessions.remove(id);
+            }
+        }
+        for input in late {
+            if let Some(handle) = self.find(id).await {
+                // It was found a moment ago; if it is gone again, so is the one who asked.
+                let _ = handle.inputs.send(input).await;
+            }
+        }
+    }
+
+    /// Kills what an earlier life of this daemon left behind, and marks the turns that it did not
+    /// finish. Nothing is run again.
+    pub async fn recover(self: &Arc<Self>) {
+        let store = self.shared.store.clone();
+        let state_dir = self.shared.paths.agent_state_dir();
+        let swept = tokio::task::spawn_blocking(move || sweep(&store, &state_dir)).await;
+        if let Err(error) = swept {
+            tracing::error!(%error, "leftovers of an earlier daemon could not be swept");
+        }
+        for summary in self.stored_summaries(None, usize::MAX).await {
+            let word = state_word(&summary).unwrap_or_default();
+            if !matches!(word, "idle" | "error" | "stored") {
+                let id = session::session_of_channel(&summary.resource).map(str::to_owned);
+                if let Some(id) = id {
+                    self.find(&id).await;
+                }
+            }
+        }
+    }
+
+    /// Lines of the store's list, newest first.
+    async fn stored_summaries(
+        &self,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Vec<SessionSummary> {
+        let store = self.shared.store.clone();
+        let read =
+            tokio::task::spawn_blocking(move || store.summaries(before.as_ref(), limit)).await;
+        match read {
+            Ok(Ok(stored)) => {
+                let parse = |s: &StoredSummary| serde_json::from_str(&s.summary_json).ok();
+                stored.iter().filter_map(parse).collect()
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the list of sessions could not be read");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::error!(%error, "the list of sessions could not be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Ends a session's agent and keeps the session. `false` when there is none of this id.
+    pub async fn close_session(self: &Arc<Self>, id: &str) -> bool {
+        self.ask(id, |done| Input::Close { done }).await
+    }
+
+    /// Deletes a session and everything of it. `false` when there is none of this id.
+    pub async fn dispose_session(self: &Arc<Self>, id: &str) -> bool {
+        if !self.ask(id, |done| Input::Dispose { done }).await {
             return false;
         }
-        self.shared.sequencer.close(&session::session_uri(id));
-        self.shared.sequencer.close(&session::chat_uri(id));
+        lock(&self.sessions).remove(id);
         let uri = session::session_uri(id);
         self.shared.notify_root(
             "root/sessionRemoved",
@@ -145,43 +293,31 @@ impl Host {
         true
     }
 
-    /// Ends a session's agent and keeps the session. `false` when there is none of this id.
-    pub async fn close_session(&self, id: &str) -> bool {
-        let Some(handle) = self.session(id) else {
+    /// Asks a session for something and waits until it is done.
+    async fn ask(
+        self: &Arc<Self>,
+        id: &str,
+        input: impl FnOnce(oneshot::Sender<()>) -> Input,
+    ) -> bool {
+        let Some(handle) = self.find(id).await else {
             return false;
         };
-        let (done, closed) = oneshot::channel();
-        if handle.inputs.send(Input::Close { done }).await.is_err() {
-            return false;
-        }
-        closed.await.is_ok()
+        let (done, asked) = oneshot::channel();
+        handle.inputs.send(input(done)).await.is_ok() && asked.await.is_ok()
     }
 
-    /// Deletes a session and everything of it. `false` when there is none of this id.
-    pub async fn dispose_session(&self, id: &str) -> bool {
-        let Some(handle) = self.session(id) else {
-            return false;
-        };
-        let (done, disposed) = oneshot::channel();
-        if handle.inputs.send(Input::Dispose { done }).await.is_ok() {
-            // An error means that the actor ended by itself, which is what was asked for.
-            let _ = disposed.await;
-        }
-        self.remove(id)
-    }
-
-    /// Ends all agents; for the end of the daemon.
-    pub async fn close_all(&self) {
-        let mut closing = Vec::new();
-        for handle in self.sessions() {
-            let (done, closed) = oneshot::channel();
-            if handle.inputs.send(Input::Close { done }).await.is_ok() {
-                closing.push(closed);
+    /// Ends all agents and interrupts their turns; for the end of the daemon.
+    pub async fn suspend_all(&self) {
+        let mut suspending = Vec::new();
+        for handle in self.live_sessions() {
+            let (done, suspended) = oneshot::channel();
+            if handle.inputs.send(Input::Suspend { done }).await.is_ok() {
+                suspending.push(suspended);
             }
         }
-        for closed in closing {
+        for suspended in suspending {
             // The actor is gone, and its agent with it.
-            let _ = closed.await;
+            let _ = suspended.await;
         }
     }
 

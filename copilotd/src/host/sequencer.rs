@@ -5,12 +5,14 @@
 //! connection sees numbers rising and a snapshot and its subscription are one step.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ahp_types::actions::{ActionOrigin, StateAction};
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::outbound::{Delta, DeltaTarget, Outbound};
 use super::rpc;
@@ -35,6 +37,11 @@ struct Channel {
     subscriptions: Vec<Subscription>,
 }
 
+/// Where half of a range is used.
+fn low_mark(numbers: &std::ops::Range<u64>) -> u64 {
+    numbers.start + (numbers.end - numbers.start) / 2
+}
+
 struct Inner {
     last_seq: u64,
     past: VecDeque<Past>,
@@ -45,6 +52,8 @@ struct Inner {
 /// Numbers, replay buffer and subscriptions of the host.
 pub struct Sequencer {
     inner: Mutex<Inner>,
+    low: Notify,
+    low_at: AtomicU64,
 }
 
 /// What a reconnecting client gets.
@@ -62,19 +71,47 @@ pub enum Replay {
 
 impl Default for Sequencer {
     fn default() -> Self {
+        Self::new(0..u64::MAX)
+    }
+}
+
+impl Sequencer {
+    /// Gives out `numbers`, which no earlier life gave out. The first one stays unused: a client
+    /// of an earlier life may have seen the number before it.
+    pub fn new(numbers: std::ops::Range<u64>) -> Self {
         let inner = Inner {
-            last_seq: 0,
+            last_seq: numbers.start,
             past: VecDeque::new(),
             past_bytes: 0,
             channels: HashMap::new(),
         };
         Self {
             inner: Mutex::new(inner),
+            low: Notify::new(),
+            low_at: AtomicU64::new(low_mark(&numbers)),
         }
     }
-}
 
-impl Sequencer {
+    /// Waits until half of the reserved numbers are used.
+    pub async fn running_low(&self) {
+        self.low.notified().await;
+    }
+
+    /// More numbers were reserved, up to `end`.
+    pub fn extend(&self, end: u64) {
+        let left = self.lock().last_seq..end;
+        self.low_at.store(low_mark(&left), Ordering::Relaxed);
+    }
+
+    /// The next number. There is always one: running out is noticed long before.
+    fn take_number(&self, inner: &mut Inner) -> u64 {
+        inner.last_seq += 1;
+        if inner.last_seq == self.low_at.load(Ordering::Relaxed) {
+            self.low.notify_one();
+        }
+        inner.last_seq
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,6 +129,14 @@ impl Sequencer {
     /// Forgets `channel`; its subscribers get nothing more from it.
     pub fn close(&self, channel: &str) {
         self.lock().channels.remove(channel);
+    }
+
+    /// Forgets `channel` and closes the connections of its subscribers with a reason.
+    pub fn close_with(&self, channel: &str, reason: &str) {
+        let entry = self.lock().channels.remove(channel);
+        for subscription in entry.iter().flat_map(|e| &e.subscriptions) {
+            subscription.outbound.close(reason);
+        }
     }
 
     /// Whether `channel` is known.
@@ -112,8 +157,7 @@ impl Sequencer {
         let channel_json = Value::from(channel).to_string();
 
         let mut inner = self.lock();
-        inner.last_seq += 1;
-        let server_seq = inner.last_seq;
+        let server_seq = self.take_number(&mut inner);
         let notification = envelope(
             &channel_json,
             &action_json,
@@ -164,11 +208,11 @@ impl Sequencer {
         let origin_json = origin.and_then(|o| serde_json::to_string(o).ok());
         let channel_json = Value::from(channel).to_string();
         let mut inner = self.lock();
-        inner.last_seq += 1;
+        let server_seq = self.take_number(&mut inner);
         let bytes = envelope(
             &channel_json,
             &action_json,
-            inner.last_seq,
+            server_seq,
             origin_json.as_deref(),
             rejection,
         );

@@ -1,19 +1,21 @@
 //! What the host and every session share: numbers, settings, content, trusted folders.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use ahp_types::state::AgentInfo;
 use ipc_proto::paths::Paths;
 use tokio::sync::watch;
 
 use super::sequencer::Sequencer;
-use super::{ROOT, rpc};
+use super::{Host, ROOT, rpc};
 use crate::agent::process::KnownChildren;
 use crate::agent::{AgentCommand, BUILT_IN};
 use crate::config::{Loaded, Settings, TrustedFolders};
 use crate::content::ContentStore;
 use crate::permissions::Guard;
+use crate::store::Store;
 
 /// Shared by the host and its sessions.
 pub struct Shared {
@@ -27,34 +29,66 @@ pub struct Shared {
     pub known_children: Arc<KnownChildren>,
     /// What is always asked.
     pub guard: Guard,
+    /// Sessions on disk.
+    pub store: Store,
+    /// How long a session stays in memory when nothing happens and nobody looks.
+    pub park_after: Duration,
+    host: OnceLock<Weak<Host>>,
     trusted: TrustedFolders,
     settings: watch::Receiver<Arc<Loaded>>,
     built_in_agent: PathBuf,
 }
 
+/// What [`Shared`] is made of.
+pub struct Parts {
+    /// Where everything is.
+    pub paths: Paths,
+    /// The settings as they change.
+    pub settings: watch::Receiver<Arc<Loaded>>,
+    /// Folders that agents may work in.
+    pub trusted: TrustedFolders,
+    /// Program of the built-in agent.
+    pub built_in_agent: PathBuf,
+    /// Sessions on disk.
+    pub store: Store,
+    /// Numbers that may be given to actions.
+    pub numbers: std::ops::Range<u64>,
+    /// See [`Shared::park_after`].
+    pub park_after: Duration,
+}
+
 impl Shared {
-    /// `built_in_agent` is the program of the built-in agent.
-    pub fn new(
-        paths: Paths,
-        settings: watch::Receiver<Arc<Loaded>>,
-        trusted: TrustedFolders,
-        built_in_agent: PathBuf,
-    ) -> Self {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let paths = parts.paths;
         let own = vec![
             paths.config_dir.clone(),
             paths.data_dir.clone(),
             paths.runtime_dir.clone(),
         ];
         Self {
-            sequencer: Sequencer::default(),
+            sequencer: Sequencer::new(parts.numbers),
             contents: ContentStore::new(paths.content_dir()),
             known_children: Arc::default(),
             guard: Guard::new(own),
-            trusted,
-            settings,
-            built_in_agent,
+            store: parts.store,
+            park_after: parts.park_after,
+            host: OnceLock::new(),
+            trusted: parts.trusted,
+            settings: parts.settings,
+            built_in_agent: parts.built_in_agent,
             paths,
         }
+    }
+
+    pub(super) fn set_host(&self, host: Weak<Host>) {
+        // It is set once, by the host that is made of this.
+        let _ = self.host.set(host);
+    }
+
+    /// The host, for a session that leaves memory; `None` when the daemon ends.
+    pub fn host(&self) -> Option<Arc<Host>> {
+        self.host.get()?.upgrade()
     }
 
     /// The settings as they are now, with what is wrong with the file.

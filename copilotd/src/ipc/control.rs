@@ -4,11 +4,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ipc_proto::control::{ControlError, ControlReply, ControlRequest, DaemonStatus, ErrorCode};
+use ipc_proto::control::{
+    ControlError, ControlReply, ControlRequest, DaemonStatus, ErrorCode, FoundSession, MAX_FOUND,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::identity::{AGENT_MAY_ONLY_READ, Trust};
-use crate::host::{Client, Host};
+use crate::host::{Client, Host, state_word};
+use crate::store::Hit;
 
 /// The daemon as control requests see it.
 pub struct Daemon {
@@ -46,7 +49,18 @@ impl Daemon {
                     }
                 }
             }
-            ControlRequest::Search { .. } => unknown_request(),
+            ControlRequest::Search { query, limit } => self.search(query, limit).await,
+        }
+    }
+
+    async fn search(&self, query: String, limit: u32) -> ControlReply {
+        let limit = usize::try_from(limit).unwrap_or(MAX_FOUND).min(MAX_FOUND);
+        let store = self.host.shared.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.search(&query, limit)).await;
+        match found {
+            Ok(Ok(hits)) => ControlReply::Found(hits.into_iter().map(found_session).collect()),
+            Ok(Err(failed)) => error(ErrorCode::Internal, &failed.to_string(), None),
+            Err(failed) => error(ErrorCode::Internal, &failed.to_string(), None),
         }
     }
 
@@ -67,16 +81,10 @@ impl Daemon {
 
     fn working(&self) -> u32 {
         let working = |word: &str| !matches!(word, "idle" | "error" | "stored");
-        let sessions = self.host.sessions();
-        let count = sessions.iter().filter(|s| {
-            let summary = s.summary();
-            let word = summary
-                .meta
-                .as_ref()
-                .and_then(|m| m.get("copilot.state"))
-                .and_then(|v| v.as_str());
-            word.is_some_and(working)
-        });
+        let sessions = self.host.live_sessions();
+        let count = sessions
+            .iter()
+            .filter(|s| state_word(&s.summary()).is_some_and(working));
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
 
@@ -87,12 +95,13 @@ impl Daemon {
             .started_at
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        let stored = shared.store.summaries(None, usize::MAX);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at_unix_ms: u64::try_from(since.as_millis()).unwrap_or(0),
-            sessions: count(self.host.sessions().len()),
+            sessions: count(stored.map_or(0, |all| all.len())),
             sessions_working: self.working(),
             clients: count(self.host.clients()),
             socket: paths.socket().display().to_string(),
@@ -106,6 +115,15 @@ impl Daemon {
                 .collect(),
             service_managed: self.service_managed,
         }
+    }
+}
+
+fn found_session(hit: Hit) -> FoundSession {
+    FoundSession {
+        session: hit.session,
+        title: hit.title,
+        turn: hit.turn_id,
+        snippet: hit.snippet,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Decides whether what an agent asks for is allowed, denied, or a person's to decide.
 //!
-//! Owns the rules and their meaning. [`decide`] is a function of the request, the rules and
+//! Owns the rules and their meaning. [`decide()`] is a function of the request, the rules and
 //! where paths lead on disk; it asks nobody, remembers nothing and runs nothing. When in doubt
 //! the answer is [`Decision::Ask`], never [`Decision::Allow`]. Deny beats allow, always.
 

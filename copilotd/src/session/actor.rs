@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::agent::AgentConnection;
+use super::commit::Unkept;
+use super::persist::{Extras, Revived, Unreadable};
 use super::state::{Model, now};
 use super::terminal::{SessionContents, Terminals};
 use super::turn::{End, Phase, Turn};
@@ -19,7 +21,9 @@ use crate::agent::environment::SessionEnvironment;
 use crate::agent::translate::Effect;
 use crate::host::admit::{self, Admitted, Context};
 use crate::host::{Client, Shared, rpc};
+use crate::pause;
 use crate::permissions::{Guard, Rule, RuleSet, Source};
+use crate::store::Operation;
 
 /// A session's everything.
 pub(super) struct Actor {
@@ -36,15 +40,27 @@ pub(super) struct Actor {
     pub(super) terminals: Terminals,
     /// Id of the steering message that the agent holds.
     pub(super) steering_handed_over: Option<String>,
+    /// Whether the last turn ended so that what waits may start.
+    pub(super) go_on: bool,
     pub(super) trusted: bool,
     pub(super) closed: bool,
     /// Whether a person named the session; then no agent renames it.
-    named_by_person: bool,
+    pub(super) named_by_person: bool,
     pub(super) clients: Vec<Arc<Client>>,
     pub(super) own_inputs: mpsc::WeakSender<Input>,
     /// The oldest turn that each client has, for pages without a cursor.
     pub(super) windows: std::collections::HashMap<u64, String>,
     summary: Arc<Mutex<SessionSummary>>,
+    /// Actions that are not in the store yet.
+    pub(super) unkept: Unkept,
+    pub(super) kept_extras: Option<Extras>,
+    pub(super) kept_summary: Option<SessionSummary>,
+    /// What the store is to know besides actions, with this step.
+    pub(super) pending_operations: Vec<Operation>,
+    /// Whether this life of the session came from the store and nothing was asked since.
+    pub(super) stored: bool,
+    /// Since when nothing happens and nobody looks.
+    quiet_since: Option<Instant>,
 }
 
 impl Actor {
@@ -59,7 +75,11 @@ impl Actor {
             "copilot.state".to_owned(),
             json!("idle"),
         )])));
-        let summary = Arc::new(Mutex::new(model.summary("idle")));
+        Self::new_with(model, new, own_inputs)
+    }
+
+    fn new_with(model: Model, new: NewSession, own_inputs: mpsc::WeakSender<Input>) -> Self {
+        let summary = Arc::new(Mutex::new(model.summary("idle", false)));
         Self {
             model,
             folder: new.folder,
@@ -71,6 +91,7 @@ impl Actor {
             turn: None,
             terminals: Terminals::default(),
             steering_handed_over: None,
+            go_on: false,
             trusted: false,
             closed: false,
             named_by_person: false,
@@ -78,7 +99,49 @@ impl Actor {
             own_inputs,
             windows: std::collections::HashMap::new(),
             summary,
+            unkept: Unkept::default(),
+            kept_extras: None,
+            kept_summary: None,
+            pending_operations: Vec::new(),
+            stored: false,
+            quiet_since: None,
         }
+    }
+
+    /// A session that was kept. A turn that was running then is interrupted now: it says so, and
+    /// nothing of it is run again unless somebody asks.
+    pub(super) fn revived(
+        id: &str,
+        revived: Revived,
+        shared: Arc<Shared>,
+        own_inputs: mpsc::WeakSender<Input>,
+    ) -> Result<Self, Unreadable> {
+        let directories = revived.kept.session.working_directories.as_ref();
+        let folder = directories.and_then(|d| crate::uri::to_path(d.first()?));
+        let new = NewSession {
+            id: id.to_owned(),
+            provider: revived.kept.session.provider.clone(),
+            folder: folder.ok_or_else(|| Unreadable::new("it names no folder"))?,
+            launch: revived.kept.extras.launch(),
+            environment: None,
+        };
+        let extras = revived.kept.extras.clone();
+        let mut actor = Self::new_with(Model::revived(id, revived, shared), new, own_inputs);
+        actor.session_rules = extras.session_rules();
+        actor.acp_session = extras.acp_session.clone();
+        actor.trusted = extras.trusted;
+        actor.closed = extras.closed;
+        actor.named_by_person = extras.named_by_person;
+        actor.kept_extras = Some(extras);
+        actor.stored = true;
+        actor.interrupted();
+        Ok(actor)
+    }
+
+    /// Publishes and keeps what reviving changed, before anybody sees the session.
+    pub(super) async fn settle_revived(&mut self) {
+        self.settle();
+        self.commit(true).await;
     }
 
     pub(super) fn id(&self) -> &str {
@@ -89,29 +152,60 @@ impl Actor {
         Arc::clone(&self.summary)
     }
 
-    /// Runs until the session is disposed or the host goes away.
+    /// Runs until the session is disposed, parked, or the host goes away.
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         loop {
             let deadline = self.turn.as_ref().and_then(Turn::cancel_deadline);
+            let park_at = self.park_at();
             tokio::select! {
                 biased;
                 input = inputs.recv() => match input {
                     None => break,
                     Some(Input::Dispose { done }) => {
                         self.close().await;
-                        self.forget_everything();
+                        self.forget_everything().await;
                         // Nobody waits any more when the asking client is gone.
                         let _ = done.send(());
                         return;
                     }
-                    Some(input) => self.input(input).await,
+                    Some(Input::Close { done }) => {
+                        self.close().await;
+                        self.settle();
+                        self.commit(true).await;
+                        let _ = done.send(());
+                        continue;
+                    }
+                    Some(Input::Suspend { done }) => {
+                        self.suspend().await;
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(input) => {
+                        let durable = matches!(input, Input::Dispatch { .. });
+                        self.input(input).await;
+                        self.settle();
+                        self.commit(durable).await;
+                    }
                 },
-                () = until(deadline) => self.cancel_overdue().await,
-                event = AgentConnection::next(&mut self.agent) => self.agent_event(event),
+                () = until(deadline) => {
+                    self.cancel_overdue().await;
+                    self.settle();
+                    self.commit(true).await;
+                }
+                event = AgentConnection::next(&mut self.agent) => {
+                    self.agent_event(event);
+                    self.settle();
+                    let durable = !self.model.completed.is_empty();
+                    self.commit(durable).await;
+                }
+                () = until(park_at) => {
+                    if self.park(&mut inputs).await {
+                        return;
+                    }
+                }
             }
-            self.settle();
         }
-        self.close().await;
+        self.suspend().await;
     }
 
     async fn input(&mut self, input: Input) {
@@ -123,7 +217,8 @@ impl Actor {
                 view,
                 latency,
             } => {
-                self.subscribe(&client, &request_id, &channel, view, latency);
+                self.subscribe(&client, &request_id, &channel, view, latency)
+                    .await;
             }
             Input::Snapshot {
                 client,
@@ -131,7 +226,7 @@ impl Actor {
                 view,
                 reply,
             } => {
-                let snapshot = self.subscribe_for_snapshot(&client, &channel, view);
+                let snapshot = self.subscribe_for_snapshot(&client, &channel, view).await;
                 // The connection went away while it waited.
                 let _ = reply.send(snapshot);
             }
@@ -145,19 +240,17 @@ impl Actor {
                 channel,
                 origin,
                 action,
-            } => self.dispatch(&client, &channel, &origin, *action),
+            } => self.dispatch(&client, &channel, &origin, *action).await,
             Input::FetchTurns {
                 client,
                 request_id,
                 cursor,
-            } => self.fetch_turns(&client, &request_id, cursor.as_deref()),
-            Input::Close { done } => {
-                self.close().await;
-                self.settle();
-                let _ = done.send(());
+            } => {
+                self.fetch_turns(&client, &request_id, cursor.as_deref())
+                    .await;
             }
             // Handled by the loop.
-            Input::Dispose { .. } => {}
+            Input::Close { .. } | Input::Dispose { .. } | Input::Suspend { .. } => {}
             Input::LoginEnvironment(environment) => {
                 self.environment.get_or_insert(environment);
                 self.go_on_starting();
@@ -165,7 +258,7 @@ impl Actor {
         }
     }
 
-    fn dispatch(
+    async fn dispatch(
         &mut self,
         client: &Arc<Client>,
         channel: &str,
@@ -173,6 +266,7 @@ impl Actor {
         action: StateAction,
     ) {
         let identity = client.identity();
+        let known = self.known_from_before(&action).await;
         let admitted = admit::admit(
             &Context {
                 session: &self.model.session,
@@ -187,6 +281,10 @@ impl Actor {
             channel,
             &action,
         );
+        let admitted = match known {
+            Some(reason) if admitted.is_ok() => Err(reason),
+            _ => admitted,
+        };
         match admitted {
             Ok(admitted) => {
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), "admitted");
@@ -206,9 +304,32 @@ impl Actor {
         }
     }
 
+    /// The rejection of an input whose turn is so old that only the store knows it.
+    async fn known_from_before(&self, action: &StateAction) -> Option<String> {
+        let id = match action {
+            StateAction::ChatTurnStarted(a) => &a.turn_id,
+            StateAction::ChatPendingMessageSet(a) => &a.id,
+            _ => return None,
+        };
+        if self.model.earlier_turns == 0 {
+            return None;
+        }
+        let (store, session, id) = (
+            self.model.shared.store.clone(),
+            self.model.id.clone(),
+            id.clone(),
+        );
+        let found = tokio::task::spawn_blocking(move || store.turn_ordinal(&session, &id)).await;
+        match found {
+            Ok(Ok(Some(_))) => Some("duplicate: this was started before".into()),
+            _ => None,
+        }
+    }
+
     fn carry_out(&mut self, admitted: Admitted, origin: &ActionOrigin) {
         match admitted {
             Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
+            Admitted::Resume(action) => self.resume_turn(action, origin),
             Admitted::Cancel(_) => self.cancel(origin),
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
@@ -321,15 +442,15 @@ impl Actor {
     }
 
     /// The word for what the session does; see docs/protocol.md.
-    fn state_word(&self) -> &'static str {
+    pub(super) fn state_word(&self) -> &'static str {
+        let open = self.model.open_requests();
+        let asked = |r: &SessionInputRequest| matches!(r, SessionInputRequest::ChatInput(_));
         match &self.turn {
-            Some(turn) if !turn.questions.is_empty() || turn.phase == Phase::Trust => {
-                "needs-answer"
-            }
-            Some(turn) if !turn.permissions.is_empty() => "needs-permission",
+            Some(_) if open.iter().any(asked) => "needs-answer",
+            Some(_) if !open.is_empty() => "needs-permission",
             Some(turn) if turn.phase == Phase::Starting => "starting",
             Some(_) => "working",
-            None if self.closed => "stored",
+            None if self.closed || self.stored => "stored",
             None => match self.model.chat.turns.last() {
                 Some(last) if last.state == TurnState::Error => "error",
                 _ => "idle",
@@ -337,9 +458,12 @@ impl Actor {
         }
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let word = self.state_word();
         let mut meta = JsonObject::from_iter([("copilot.state".to_owned(), json!(word))]);
+        if self.closed {
+            meta.insert("copilot.closed".into(), json!(true));
+        }
         if self.turn.as_ref().is_some_and(Turn::is_cancelling) {
             meta.insert("copilot.cancelling".into(), json!(true));
         }
@@ -361,12 +485,11 @@ impl Actor {
         }
         let meta = self.model.meta(meta);
         self.model.settle(meta);
-        self.settle_summary(word);
     }
 
     /// Tells the lists what changed.
-    fn settle_summary(&mut self, word: &str) {
-        let summary = self.model.summary(word);
+    pub(super) fn publish_summary(&mut self) {
+        let summary = self.model.summary(self.state_word(), self.closed);
         let mut listed = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         if *listed == summary {
             return;
@@ -392,6 +515,17 @@ impl Actor {
         );
     }
 
+    /// Ends the agent because the daemon ends. A running turn is interrupted, not lost.
+    async fn suspend(&mut self) {
+        self.stop_agent().await;
+        if self.turn.take().is_some() {
+            self.interrupted();
+        }
+        self.stored = true;
+        self.settle();
+        self.commit(true).await;
+    }
+
     /// Ends the turn and the agent, and waits until nothing of the session runs any more.
     async fn close(&mut self) {
         self.stop_agent().await;
@@ -401,13 +535,54 @@ impl Actor {
         self.closed = true;
     }
 
-    fn forget_everything(&mut self) {
+    async fn forget_everything(&mut self) {
+        self.keep(vec![Operation::Delete], true).await;
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);
         if let Err(error) = shared.contents.remove_session(&self.model.id) {
             tracing::error!(%error, session = %self.model.id, "the content of a deleted session could not be removed");
         }
+    }
+
+    /// When to leave memory: nothing runs, nothing waits to run, nobody looks.
+    fn park_at(&mut self) -> Option<Instant> {
+        let quiet = self.turn.is_none()
+            && self.clients.is_empty()
+            && self.agent.as_ref().is_none_or(AgentConnection::can_restore);
+        if !quiet {
+            self.quiet_since = None;
+            return None;
+        }
+        let since = *self.quiet_since.get_or_insert_with(Instant::now);
+        Some(since + self.model.shared.park_after)
+    }
+
+    /// Ends the agent and leaves memory. Inputs that came at the last moment find the session again
+    /// through the host. `false`: somebody came, and it stays.
+    async fn park(&mut self, inputs: &mut mpsc::Receiver<Input>) -> bool {
+        if !inputs.is_empty() {
+            return false;
+        }
+        let Some(host) = self.model.shared.host() else {
+            return false;
+        };
+        pause::reached("before-park");
+        self.stop_agent().await;
+        self.stored = true;
+        self.settle();
+        self.commit(true).await;
+        pause::reached("after-park");
+        tracing::info!(session = %self.model.id, "parked");
+        self.model.shared.sequencer.close(&self.model.session_uri);
+        self.model.shared.sequencer.close(&self.model.chat_uri);
+        inputs.close();
+        let mut late = Vec::new();
+        while let Some(input) = inputs.recv().await {
+            late.push(input);
+        }
+        host.parked(&self.model.id, late).await;
+        true
     }
 
     pub(super) fn reply_error(&self, client: &Client, request_id: &Value, error: &rpc::RpcError) {

@@ -21,7 +21,9 @@ use super::turn::{End, Phase};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::process::{self, AgentEvent, AgentProcess, Ended};
 use crate::agent::rpc::{self, Incoming, OpenRequests, RpcFailure};
-use crate::agent::translate;
+use crate::agent::{STATE_DIR_VARIABLE, translate, tree};
+use crate::pause;
+use crate::store::{Operation, ProcessRecord};
 
 const METHOD_NOT_FOUND: i64 = -32601;
 
@@ -53,6 +55,8 @@ pub(super) struct AgentConnection {
     abilities: Abilities,
     /// Whether a prompt can be sent.
     ready: bool,
+    /// Lines that go out when the step that made them is kept.
+    outgoing: Vec<String>,
 }
 
 impl AgentConnection {
@@ -77,9 +81,14 @@ impl AgentConnection {
             .unwrap_or_else(|| AgentEvent::Ended(ended()))
     }
 
-    fn request(&mut self, purpose: Purpose, method: &str, params: &impl serde::Serialize) -> bool {
+    /// Whether its conversation can be had again after it was ended.
+    pub(super) fn can_restore(&self) -> bool {
+        self.abilities.resume || self.abilities.load
+    }
+
+    fn request(&mut self, purpose: Purpose, method: &str, params: &impl serde::Serialize) {
         let id = self.open.open(purpose);
-        self.process.send(rpc::request(id, method, params)).is_ok()
+        self.outgoing.push(rpc::request(id, method, params));
     }
 }
 
@@ -115,10 +124,13 @@ impl Actor {
         let state_dir = shared.paths.agent_state_dir();
         let own_vars = [
             ("COPILOT_SESSION_ID", std::ffi::OsStr::new(&self.model.id)),
-            ("COPILOT_AGENT_STATE_DIR", state_dir.as_os_str()),
+            (STATE_DIR_VARIABLE, state_dir.as_os_str()),
         ];
         let known = Arc::clone(&shared.known_children);
-        match process::spawn(&command, &self.folder, &environment, &own_vars, known) {
+        pause::reached("before-spawn");
+        let spawned = process::spawn(&command, &self.folder, &environment, &own_vars, known);
+        pause::reached("after-spawn");
+        match spawned {
             Ok((process, events)) => {
                 tracing::info!(session = %self.model.id, agent = %name, pid = process.pid(), "agent started");
                 let open = OpenRequests::default();
@@ -130,7 +142,11 @@ impl Actor {
                     open,
                     abilities,
                     ready: false,
+                    outgoing: Vec::new(),
                 };
+                self.pending_operations.extend(
+                    process_record(&self.model.id, agent.pid()).map(Operation::RecordProcess),
+                );
                 agent.request(Purpose::Initialize, "initialize", &initialize());
                 self.agent = Some(agent);
             }
@@ -353,14 +369,7 @@ impl Actor {
         let purpose = Purpose::Prompt {
             turn_id: turn.id.clone(),
         };
-        if !agent.request(purpose, "session/prompt", &params) {
-            self.agent = None;
-            self.end_turn(End::error(
-                "agent-crashed",
-                "The agent does not take messages any more. Send the prompt again.",
-            ));
-            return;
-        }
+        agent.request(purpose, "session/prompt", &params);
         self.hand_over_steering();
     }
 
@@ -384,7 +393,12 @@ impl Actor {
     }
 
     fn agent_ended(&mut self, ended: &Ended) {
-        let name = self.agent.take().map(|a| a.name).unwrap_or_default();
+        let Some(agent) = self.agent.take() else {
+            return;
+        };
+        self.forget_process(agent.pid());
+        self.steering_handed_over = None;
+        let name = agent.name;
         tracing::warn!(session = %self.model.id, agent = %name, how = %ended.how, "agent ended");
         let Some(turn) = &self.turn else { return };
         if turn.is_cancelling() {
@@ -407,6 +421,8 @@ impl Actor {
         let Some(mut agent) = self.agent.take() else {
             return;
         };
+        self.forget_process(agent.pid());
+        self.steering_handed_over = None;
         agent.process.kill();
         let gone = async {
             while let Some(event) = agent.events.recv().await {
@@ -423,13 +439,16 @@ impl Actor {
         }
     }
 
-    /// Tells the agent to stop its turn. `false` when it does not take messages any more.
+    /// Tells the agent to stop its turn. `false` when there is none to tell.
     pub(super) fn send_cancel(&mut self) -> bool {
-        let (Some(agent), Some(session)) = (&self.agent, &self.acp_session) else {
+        let (Some(agent), Some(session)) = (&mut self.agent, &self.acp_session) else {
             return false;
         };
-        let line = rpc::notification("session/cancel", &CancelNotification::new(session.clone()));
-        agent.process.send(line).is_ok()
+        let cancel = CancelNotification::new(session.clone());
+        agent
+            .outgoing
+            .push(rpc::notification("session/cancel", &cancel));
+        true
     }
 
     /// Gives a steering text to an agent that has the extension.
@@ -444,17 +463,46 @@ impl Actor {
             message_id: message_id.to_owned(),
         };
         let params = json!({"sessionId": session, "messageId": message_id, "text": text});
-        agent.request(purpose, "_copilot/steer", &params)
+        agent.request(purpose, "_copilot/steer", &params);
+        true
     }
 
-    /// Sends a line; an agent that does not read is noticed by the next deadline or its end.
+    /// A line to the agent, which goes out when this step is kept.
     pub(super) fn send_line(&mut self, line: String) {
-        if let Some(agent) = &self.agent
-            && agent.process.send(line).is_err()
-        {
-            tracing::warn!(session = %self.model.id, "an agent does not read what it is sent");
+        if let Some(agent) = &mut self.agent {
+            agent.outgoing.push(line);
         }
     }
+
+    /// Sends what this step had for the agent. One that does not read any more is broken and is
+    /// killed; its end is handled like any other.
+    pub(super) fn flush_agent(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        for line in agent.outgoing.drain(..) {
+            if agent.process.send(line).is_err() {
+                tracing::warn!(session = %self.model.id, "an agent does not read what it is sent");
+                agent.process.kill();
+                return;
+            }
+        }
+    }
+
+    /// The agent is gone, and with it what had to be swept.
+    fn forget_process(&mut self, pid: u32) {
+        self.pending_operations
+            .push(Operation::ForgetProcess { pid });
+    }
+}
+
+fn process_record(session: &str, pid: u32) -> Option<ProcessRecord> {
+    let start_time = tree::start_time(pid)?;
+    let session = session.to_owned();
+    Some(ProcessRecord {
+        session,
+        pid,
+        group: pid,
+        start_time,
+    })
 }
 
 fn initialize() -> InitializeRequest {

@@ -6,8 +6,11 @@
 
 mod actor;
 mod agent;
+mod commit;
 mod permission;
+mod persist;
 mod question;
+mod search;
 mod state;
 mod terminal;
 mod turn;
@@ -26,6 +29,10 @@ use crate::agent::environment::SessionEnvironment;
 use crate::host::Client;
 use crate::host::Shared;
 use crate::permissions::Rule;
+use crate::store::StoredSession;
+
+pub use commit::TURNS_IN_MEMORY;
+pub use persist::Unreadable;
 
 /// Inputs that may wait for one session. When full, the clients of this session wait; no other.
 const INPUTS_WAITING: usize = 256;
@@ -131,6 +138,11 @@ pub enum Input {
         /// Told when nothing of the session runs any more.
         done: oneshot::Sender<()>,
     },
+    /// End the agent because the daemon ends; a running turn is interrupted.
+    Suspend {
+        /// Told when everything is kept.
+        done: oneshot::Sender<()>,
+    },
     /// The login shell's environment, for a session that had none.
     LoginEnvironment(Arc<SessionEnvironment>),
 }
@@ -174,13 +186,41 @@ pub fn session_of_channel(channel: &str) -> Option<&str> {
     rest.split('/').next().filter(|id| !id.is_empty())
 }
 
-/// Starts the actor of a new session.
-pub fn start(new: NewSession, shared: Arc<Shared>) -> (SessionHandle, tokio::task::JoinHandle<()>) {
+/// Starts the actor of a new session, once the store has it.
+pub async fn start(
+    new: NewSession,
+    shared: Arc<Shared>,
+) -> (SessionHandle, tokio::task::JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
-    let actor = actor::Actor::new(new, shared, sender.downgrade());
+    let mut actor = actor::Actor::new(new, shared, sender.downgrade());
+    actor.keep_first().await;
+    spawn(actor, sender, receiver)
+}
+
+/// Starts the actor of a session that was kept.
+///
+/// # Errors
+/// When what was kept is not understood.
+pub async fn revive(
+    id: &str,
+    stored: StoredSession,
+    shared: Arc<Shared>,
+) -> Result<(SessionHandle, tokio::task::JoinHandle<()>), Unreadable> {
+    let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
+    let revived = persist::revive(stored, &chat_uri(id))?;
+    let mut actor = actor::Actor::revived(id, revived, shared, sender.downgrade())?;
+    actor.settle_revived().await;
+    Ok(spawn(actor, sender, receiver))
+}
+
+fn spawn(
+    actor: actor::Actor,
+    inputs: mpsc::Sender<Input>,
+    receiver: mpsc::Receiver<Input>,
+) -> (SessionHandle, tokio::task::JoinHandle<()>) {
     let handle = SessionHandle {
         id: actor.id().into(),
-        inputs: sender,
+        inputs,
         summary: actor.summary_cell(),
     };
     (handle, tokio::spawn(actor.run(receiver)))

@@ -59,10 +59,12 @@ impl Actor {
     ) {
         let (id, response) = (action.request_id.clone(), action.response);
         let answers = action.answers.clone();
+        let choice = answer.choice.clone();
+        // Who answered is known by the time the question closes.
+        self.model.remember_answer(&id, answer);
+        self.settle();
         self.model
             .chat(StateAction::ChatInputCompleted(action), origin);
-        let choice = answer.choice.clone();
-        self.model.remember_answer(&id, answer);
         let open = self.turn.as_mut().and_then(|t| t.questions.remove(&id));
         match open {
             Some(open) => {

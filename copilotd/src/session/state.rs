@@ -9,6 +9,7 @@ use ahp_types::common::JsonObject;
 use ahp_types::state::*;
 use serde_json::{Value, json};
 
+use super::persist::Revived;
 use super::{NewSession, chat_uri, session_uri};
 use crate::agent::translate::Todo;
 use crate::host::Shared;
@@ -16,6 +17,13 @@ use crate::host::admit::Answer;
 
 /// Answers that are remembered for those who come too late.
 const ANSWERS_KEPT: usize = 64;
+
+/// An action that is reduced and waits to be kept and published.
+pub(super) struct Outgoing {
+    pub(super) on_chat: bool,
+    pub(super) action: StateAction,
+    pub(super) origin: Option<ActionOrigin>,
+}
 
 /// Session and chat as AHP has them.
 pub(super) struct Model {
@@ -29,6 +37,12 @@ pub(super) struct Model {
     pub(super) answers: HashMap<String, Answer>,
     answer_order: VecDeque<String>,
     pub(super) todos: Vec<Todo>,
+    /// What this step of the actor did, not yet kept or published.
+    pub(super) outbox: Vec<Outgoing>,
+    /// Turns that ended in this step.
+    pub(super) completed: Vec<Turn>,
+    /// Completed turns that are only in the store.
+    pub(super) earlier_turns: u64,
 }
 
 /// The host's clock, RFC 3339 with milliseconds.
@@ -97,17 +111,59 @@ impl Model {
             answers: HashMap::new(),
             answer_order: VecDeque::new(),
             todos: Vec::new(),
+            outbox: Vec::new(),
+            completed: Vec::new(),
+            earlier_turns: 0,
         }
     }
 
-    /// Reduces an action of the chat and publishes it. What the reducer does not apply is not
-    /// published: clients would not apply it either.
+    /// The model of a session that was kept.
+    pub(super) fn revived(id: &str, revived: Revived, shared: Arc<Shared>) -> Self {
+        let Revived {
+            kept,
+            earlier_turns,
+        } = revived;
+        let (session_uri, chat_uri) = (session_uri(id), chat_uri(id));
+        shared.sequencer.open(&session_uri);
+        shared.sequencer.open(&chat_uri);
+        let answer_order = kept
+            .extras
+            .answers
+            .iter()
+            .map(|(id, _)| id.clone())
+            .collect();
+        Self {
+            shared,
+            id: id.to_owned(),
+            session_uri,
+            chat_uri,
+            session: kept.session,
+            chat: kept.chat,
+            created_at: kept.created_at,
+            answers: kept.extras.answers.into_iter().collect(),
+            answer_order,
+            todos: kept.extras.todos,
+            outbox: Vec::new(),
+            completed: Vec::new(),
+            earlier_turns,
+        }
+    }
+
+    /// The answers that are remembered, oldest first.
+    pub(super) fn answers_in_order(&self) -> Vec<(String, Answer)> {
+        let answer = |id: &String| Some((id.clone(), self.answers.get(id)?.clone()));
+        self.answer_order.iter().filter_map(answer).collect()
+    }
+
+    /// Reduces an action of the chat; the end of the step keeps and publishes it. What the reducer
+    /// does not apply is not published: clients would not apply it either.
     pub(super) fn chat(&mut self, action: StateAction, origin: Option<&ActionOrigin>) -> bool {
         match apply_action_to_chat(&mut self.chat, &action) {
             ReduceOutcome::Applied => {
-                self.shared
-                    .sequencer
-                    .publish(&self.chat_uri, &action, origin);
+                if is_end_of_turn(&action) {
+                    self.completed.extend(self.chat.turns.last().cloned());
+                }
+                self.outgoing(true, action, origin);
                 true
             }
             other => {
@@ -121,13 +177,20 @@ impl Model {
     pub(super) fn session(&mut self, action: StateAction, origin: Option<&ActionOrigin>) -> bool {
         match apply_action_to_session(&mut self.session, &action) {
             ReduceOutcome::Applied => {
-                self.shared
-                    .sequencer
-                    .publish(&self.session_uri, &action, origin);
+                self.outgoing(false, action, origin);
                 true
             }
             _ => false,
         }
+    }
+
+    fn outgoing(&mut self, on_chat: bool, action: StateAction, origin: Option<&ActionOrigin>) {
+        let origin = origin.cloned();
+        self.outbox.push(Outgoing {
+            on_chat,
+            action,
+            origin,
+        });
     }
 
     /// Remembers how a request was answered.
@@ -269,7 +332,7 @@ impl Model {
     }
 
     /// The session's line in lists.
-    pub(super) fn summary(&self, state: &str) -> SessionSummary {
+    pub(super) fn summary(&self, state: &str, closed: bool) -> SessionSummary {
         let chat = SessionChatSummary {
             resource: self.chat_uri.clone(),
             title: self.chat.title.clone(),
@@ -278,6 +341,10 @@ impl Model {
             status: Some(self.chat.status),
             changes: None,
         };
+        let mut meta = JsonObject::from_iter([("copilot.state".to_owned(), json!(state))]);
+        if closed {
+            meta.insert("copilot.closed".into(), json!(true));
+        }
         SessionSummary {
             provider: self.session.provider.clone(),
             title: self.session.title.clone(),
@@ -291,14 +358,20 @@ impl Model {
             created_at: self.created_at.clone(),
             modified_at: self.chat.modified_at.clone(),
             changes: None,
-            meta: Some(JsonObject::from_iter([(
-                "copilot.state".to_owned(),
-                json!(state),
-            )])),
+            meta: Some(meta),
             chats: Some(vec![chat]),
             default_chat: Some(self.chat_uri.clone()),
         }
     }
+}
+
+fn is_end_of_turn(action: &StateAction) -> bool {
+    matches!(
+        action,
+        StateAction::ChatTurnComplete(_)
+            | StateAction::ChatTurnCancelled(_)
+            | StateAction::ChatError(_)
+    )
 }
 
 /// The status bits that a person sets.

@@ -96,6 +96,23 @@ impl Turn {
         }
     }
 
+    /// An interrupted turn that goes on. Its new parts must not take the names of old ones.
+    fn resumed(turn_id: &str) -> Self {
+        let text =
+            "You were interrupted. Check what is done already, then go on where you stopped.";
+        Self {
+            id: turn_id.to_owned(),
+            phase: Phase::Starting,
+            text: text.into(),
+            model: None,
+            translator: Translator::resumed(turn_id),
+            permissions: HashMap::new(),
+            questions: HashMap::new(),
+            started: Instant::now(),
+            cancel: None,
+        }
+    }
+
     pub(super) fn is_cancelling(&self) -> bool {
         self.cancel.is_some()
     }
@@ -113,6 +130,8 @@ impl Actor {
         origin: Option<&ActionOrigin>,
     ) {
         self.closed = false;
+        self.stored = false;
+        self.go_on = false;
         let turn = Turn::new(&action);
         if self.model.session.title.is_empty() {
             let title = one_line(&action.message.text, TITLE_CHARS);
@@ -126,6 +145,51 @@ impl Actor {
         } else {
             self.ask_for_trust();
         }
+    }
+
+    /// Goes on with a turn that a stopped daemon interrupted, because somebody asked.
+    pub(super) fn resume_turn(&mut self, action: ChatTurnResumeAction, origin: &ActionOrigin) {
+        self.closed = false;
+        self.stored = false;
+        let turn_id = action.turn_id.clone();
+        if !self
+            .model
+            .chat(StateAction::ChatTurnResume(action), Some(origin))
+        {
+            return;
+        }
+        self.turn = Some(Turn::resumed(&turn_id));
+        if self.is_trusted() {
+            self.go_on_starting();
+        } else {
+            self.ask_for_trust();
+        }
+    }
+
+    /// Ends a turn that was running when the daemon was killed.
+    pub(super) fn interrupted(&mut self) {
+        let Some(turn) = &self.model.chat.active_turn else {
+            return;
+        };
+        let message = "The daemon was stopped while the agent worked on this. What was done until then is \
+                       kept; nothing is run again by itself.\nAsk it to continue, or send something else.";
+        let error = ErrorInfo {
+            error_type: "interrupted".into(),
+            message: message.into(),
+            stack: None,
+            meta: None,
+        };
+        let part = ErrorResponsePart {
+            error,
+            resumable: Some(true),
+        };
+        let action = ChatErrorAction {
+            turn_id: turn.id.clone(),
+            duration: 0,
+            part,
+            meta: None,
+        };
+        self.model.chat(StateAction::ChatError(action), None);
     }
 
     fn is_trusted(&mut self) -> bool {
@@ -180,7 +244,8 @@ impl Actor {
 
     /// Starts what waits, when nothing runs: a steering message that came too late, or the queue.
     pub(super) fn start_next(&mut self) {
-        if self.turn.is_some() {
+        // What the agent holds may have joined the turn that just ended; it says so in a moment.
+        if self.turn.is_some() || self.steering_handed_over.is_some() {
             return;
         }
         let steering = self.model.chat.steering_message.clone();
@@ -233,6 +298,9 @@ impl Actor {
             self.model
                 .chat(StateAction::ChatPendingMessageRemoved(action), None);
             self.notice(&text, "steered");
+        }
+        if self.go_on {
+            self.start_next();
         }
     }
 
@@ -306,8 +374,11 @@ impl Actor {
         };
         let turn_id = turn.id.clone();
         let duration = i64::try_from(turn.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.steering_handed_over = None;
-        let go_on = matches!(end, End::Complete { .. });
+        // After a cancel or an error somebody should look before more is started.
+        self.go_on = matches!(end, End::Complete { .. });
+        if self.agent.is_none() {
+            self.steering_handed_over = None;
+        }
         match end {
             End::Complete { usage, remark } => {
                 if let Some(remark) = remark {
@@ -361,7 +432,7 @@ impl Actor {
             }
         }
         self.terminals.close_all(&self.model);
-        if go_on {
+        if self.go_on {
             self.start_next();
         }
     }

@@ -16,7 +16,7 @@ const PAGE_TURNS: usize = 30;
 
 impl Actor {
     /// Subscribes and replies, in one step.
-    pub(super) fn subscribe(
+    pub(super) async fn subscribe(
         &mut self,
         client: &Arc<Client>,
         request_id: &Value,
@@ -24,7 +24,7 @@ impl Actor {
         view: View,
         latency: Duration,
     ) {
-        let Some(state) = self.snapshot_state(client.id(), channel, view) else {
+        let Some(state) = self.snapshot_state(client.id(), channel, view).await else {
             self.reply_error(
                 client,
                 request_id,
@@ -54,13 +54,13 @@ impl Actor {
     }
 
     /// Subscribes and gives the snapshot to a caller that holds the client's queue back.
-    pub(super) fn subscribe_for_snapshot(
+    pub(super) async fn subscribe_for_snapshot(
         &mut self,
         client: &Arc<Client>,
         channel: &str,
         view: View,
     ) -> Option<Snapshot> {
-        let state = self.snapshot_state(client.id(), channel, view)?;
+        let state = self.snapshot_state(client.id(), channel, view).await?;
         let mut at = 0;
         let sequencer = &self.model.shared.sequencer;
         let subscribed = sequencer.subscribe(
@@ -90,12 +90,17 @@ impl Actor {
         }
     }
 
-    fn snapshot_state(&mut self, client: u64, channel: &str, view: View) -> Option<SnapshotState> {
+    async fn snapshot_state(
+        &mut self,
+        client: u64,
+        channel: &str,
+        view: View,
+    ) -> Option<SnapshotState> {
         if channel == self.model.session_uri {
             return Some(SnapshotState::Session(Box::new(self.model.session.clone())));
         }
         if channel == self.model.chat_uri {
-            let chat = windowed(&mut self.model.chat, view.turns);
+            let chat = self.windowed(view.turns).await;
             self.remember_window(client, chat.turns.first());
             return Some(SnapshotState::Chat(Box::new(chat)));
         }
@@ -111,54 +116,117 @@ impl Actor {
     }
 
     /// Sends one page of older turns to the one who asked, then the reply.
-    pub(super) fn fetch_turns(
+    pub(super) async fn fetch_turns(
         &mut self,
         client: &Arc<Client>,
         request_id: &Value,
         cursor: Option<&str>,
     ) {
-        let turns = &self.model.chat.turns;
         let before = match cursor {
-            Some(END) => turns.len(),
+            Some(END) => self.total_turns(),
             Some(cursor) => {
-                let found = cursor
-                    .strip_prefix("before:")
-                    .and_then(|id| turns.iter().position(|t| t.id == id));
-                let Some(found) = found else {
+                let ordinal = match cursor.strip_prefix("before:") {
+                    Some(id) => self.ordinal_of(id).await,
+                    None => None,
+                };
+                let Some(ordinal) = ordinal else {
                     let error = rpc::RpcError::invalid_params(
                         "this cursor is not one of this chat; subscribe again",
                     );
                     self.reply_error(client, request_id, &error);
                     return;
                 };
-                found
+                ordinal
             }
-            None => {
-                let oldest = self.windows.get(&client.id());
-                oldest
-                    .and_then(|id| turns.iter().position(|t| &t.id == id))
-                    .unwrap_or(0)
-            }
+            None => match self.windows.get(&client.id()).cloned() {
+                Some(id) => self.ordinal_of(&id).await.unwrap_or(0),
+                None => 0,
+            },
         };
         if before > 0 {
-            let from = before.saturating_sub(PAGE_TURNS);
-            let page = turns[from..before].to_vec();
+            let page = self.turns_before(before, PAGE_TURNS).await;
+            let first = before - page.len() as u64;
             let oldest = page.first().cloned();
-            let turns_next_cursor = (from > 0).then(|| cursor_before(&turns[from]));
+            let turns_next_cursor = oldest.as_ref().filter(|_| first > 0).map(cursor_before);
             let action = StateAction::ChatTurnsLoaded(ChatTurnsLoadedAction {
                 turns: page,
                 turns_next_cursor,
             });
-            self.model.shared.sequencer.send_to(
-                client.outbound(),
-                &self.model.chat_uri,
-                &action,
-                None,
-                None,
-            );
+            let sequencer = &self.model.shared.sequencer;
+            sequencer.send_to(client.outbound(), &self.model.chat_uri, &action, None, None);
             self.remember_window(client.id(), oldest.as_ref());
         }
         client.outbound().push(rpc::reply(request_id, &json!({})));
+    }
+
+    fn total_turns(&self) -> u64 {
+        self.model.earlier_turns + self.model.chat.turns.len() as u64
+    }
+
+    /// The place of a completed turn among all of the chat.
+    async fn ordinal_of(&self, turn_id: &str) -> Option<u64> {
+        let in_memory = self.model.chat.turns.iter().position(|t| t.id == turn_id);
+        if let Some(position) = in_memory {
+            return Some(self.model.earlier_turns + position as u64);
+        }
+        let (store, session, id) = (
+            self.model.shared.store.clone(),
+            self.model.id.clone(),
+            turn_id.to_owned(),
+        );
+        let found = tokio::task::spawn_blocking(move || store.turn_ordinal(&session, &id)).await;
+        found.ok()?.ok()?
+    }
+
+    /// Up to `limit` turns before the one at `ordinal`, oldest first, from memory and the store.
+    async fn turns_before(&self, ordinal: u64, limit: usize) -> Vec<Turn> {
+        let earlier = self.model.earlier_turns;
+        let wanted_from = ordinal.saturating_sub(limit as u64);
+        let mut turns = Vec::new();
+        if wanted_from < earlier {
+            let end = ordinal.min(earlier);
+            let (store, session) = (self.model.shared.store.clone(), self.model.id.clone());
+            let count = usize::try_from(end - wanted_from).unwrap_or(limit);
+            let read =
+                tokio::task::spawn_blocking(move || store.turns_before(&session, end, count)).await;
+            match read {
+                Ok(Ok(stored)) => turns.extend(stored.iter().filter_map(super::persist::turn)),
+                Ok(Err(error)) => {
+                    tracing::error!(session = %self.model.id, %error, "older turns could not be read")
+                }
+                Err(error) => {
+                    tracing::error!(session = %self.model.id, %error, "older turns could not be read")
+                }
+            }
+        }
+        if ordinal > earlier {
+            let from = usize::try_from(wanted_from.saturating_sub(earlier)).unwrap_or(0);
+            let to = usize::try_from(ordinal - earlier)
+                .unwrap_or(0)
+                .min(self.model.chat.turns.len());
+            turns.extend_from_slice(&self.model.chat.turns[from..to]);
+        }
+        turns
+    }
+
+    /// The chat with only the newest `turns` of its completed turns; with all of them when absent.
+    async fn windowed(&mut self, turns: Option<usize>) -> ChatState {
+        let total = self.total_turns();
+        let limit = turns
+            .unwrap_or(usize::MAX)
+            .min(usize::try_from(total).unwrap_or(usize::MAX));
+        let shown_turns = self.turns_before(total, limit).await;
+        let kept = std::mem::take(&mut self.model.chat.turns);
+        let mut shown = self.model.chat.clone();
+        self.model.chat.turns = kept;
+        let hidden = total > shown_turns.len() as u64;
+        shown.turns_next_cursor = hidden.then(|| {
+            shown_turns
+                .first()
+                .map_or_else(|| END.to_owned(), cursor_before)
+        });
+        shown.turns = shown_turns;
+        shown
     }
 }
 
@@ -168,22 +236,6 @@ fn snapshot(channel: &str, state: SnapshotState, from_seq: u64) -> Snapshot {
         state,
         from_seq: i64::try_from(from_seq).unwrap_or(i64::MAX),
     }
-}
-
-/// The chat with only the newest `turns` of its completed turns. The others are not even copied.
-fn windowed(chat: &mut ChatState, turns: Option<usize>) -> ChatState {
-    let all = std::mem::take(&mut chat.turns);
-    let mut shown = chat.clone();
-    let skip = turns.map_or(0, |n| all.len().saturating_sub(n));
-    shown.turns = all[skip..].to_vec();
-    shown.turns_next_cursor = (skip > 0).then(|| {
-        shown
-            .turns
-            .first()
-            .map_or_else(|| END.to_owned(), cursor_before)
-    });
-    chat.turns = all;
-    shown
 }
 
 /// The cursor of a client that has no completed turn at all.

@@ -98,10 +98,10 @@ pub fn open(path: &Path) -> Result<(Store, Vec<Notice>), OpenError> {
     open_with(path, Limits::default())
 }
 
-/// As [`open`], with other bounds.
+/// As [`open()`], with other bounds.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open()`].
 pub fn open_with(path: &Path, limits: Limits) -> Result<(Store, Vec<Notice>), OpenError> {
     let opened = open::open(path, limits.check_bytes)?;
     let mut notices = opened.notices;

@@ -66,7 +66,7 @@ async fn an_agents_process_may_look_and_not_act() {
     while a.meta(&session)["copilot.clients"][1]["trust"] != "agent" {
         a.next("the agent's process in the list").await;
     }
-    assert_eq!(world.host.sessions().len(), 1);
+    assert_eq!(world.host.live_sessions().len(), 1);
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn the_first_word_is_initialize_and_it_is_said_once() {
     a.dispatch(&chat_of(&session), start("one", "hello")).await;
     a.settle().await;
     assert_eq!(a.seen("\"action\""), 0);
-    assert!(world.host.sessions().is_empty());
+    assert!(world.host.live_sessions().is_empty());
 
     a.initialize("terminal A", &[]).await;
     let twice =

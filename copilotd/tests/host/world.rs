@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use copilotd::agent::tree;
 use copilotd::config::{AgentSettings, Loaded, Settings, TrustedFolders};
 use copilotd::host::identity::Trust;
-use copilotd::host::{Host, Shared};
+use copilotd::host::{Host, Parts, Shared};
 use ipc_proto::paths::Paths;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -52,7 +53,18 @@ impl World {
         let (settings, reader) = watch::channel(Arc::new(loaded));
         let (trusted, problem) = TrustedFolders::open(paths.trusted_folders_file(), reader.clone());
         assert!(problem.is_none());
-        let shared = Shared::new(paths, reader, trusted, PathBuf::from("/nonexistent/agent"));
+        let (store, notices) = copilotd::store::open(&paths.data_dir.join("sessions.db")).unwrap();
+        assert!(notices.is_empty(), "{notices:?}");
+        let numbers = store.reserve_numbers(1 << 32).unwrap();
+        let shared = Shared::new(Parts {
+            paths,
+            settings: reader,
+            trusted,
+            built_in_agent: PathBuf::from("/nonexistent/agent"),
+            store,
+            numbers,
+            park_after: Duration::from_secs(900),
+        });
         Self {
             host: Host::new(Arc::new(shared)),
             folder,

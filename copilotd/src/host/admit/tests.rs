@@ -68,6 +68,7 @@ fn outcome(result: Result<Admitted, Rejection>) -> Value {
         Ok(Admitted::Apply(action)) => json!({ "apply": action }),
         Ok(Admitted::StartTurn(action)) => json!({ "start turn": action }),
         Ok(Admitted::Pend(action)) => json!({ "pend": action }),
+        Ok(Admitted::Resume(action)) => json!({ "resume": action }),
         Ok(Admitted::Cancel(turn)) => json!({ "cancel": turn }),
         Ok(Admitted::Confirm { action, answer }) => {
             json!({"confirm": action, "answer": answer.to_json()})

@@ -66,7 +66,6 @@ fn host_only() -> Vec<Value> {
             "chat/error",
             json!({"part": {"error": {"errorType": "x", "message": "x"}}}),
         ),
-        turn("chat/turnResume", json!({})),
         turn("chat/usage", json!({"usage": {}})),
         json!({"type": "chat/activityChanged"}),
         json!({"type": "chat/backgroundWorkSet", "work": {"id": "x"}}),

@@ -253,3 +253,58 @@ fn cancelling_a_turn() {
         ),
     ]);
 }
+
+fn resume(turn: &str) -> Value {
+    json!({"type": "chat/turnResume", "turnId": turn})
+}
+
+fn failed(resumable: bool) -> World {
+    let error = json!({"errorType": "interrupted", "message": "stopped"});
+    World::working().and(
+        json!({"type": "chat/error", "turnId": "running", "duration": 0,
+        "part": {"kind": "error", "error": error, "resumable": resumable}}),
+    )
+}
+
+#[test]
+fn going_on_with_an_interrupted_turn() {
+    let not_this_one = "only the last turn can go on, and only when it was interrupted";
+    check([
+        (
+            "the last turn was interrupted",
+            failed(true),
+            resume("running"),
+            json!({"resume": {"turnId": "running"}}),
+        ),
+        (
+            "a turn that failed for good",
+            failed(false),
+            resume("running"),
+            rejected(not_this_one),
+        ),
+        (
+            "a turn that ended well",
+            World::idle(),
+            resume("done"),
+            rejected(not_this_one),
+        ),
+        (
+            "another turn than the last",
+            failed(true),
+            resume("done"),
+            rejected(not_this_one),
+        ),
+        (
+            "it goes on already",
+            World::working(),
+            resume("running"),
+            rejected("duplicate: this turn goes on already"),
+        ),
+        (
+            "another turn runs",
+            World::working(),
+            resume("done"),
+            rejected("a turn is running; queue a message instead"),
+        ),
+    ]);
+}

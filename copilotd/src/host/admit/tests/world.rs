@@ -178,6 +178,7 @@ impl World {
         let action = match admitted.clone() {
             Admitted::Apply(action) => action,
             Admitted::StartTurn(action) => StateAction::ChatTurnStarted(action),
+            Admitted::Resume(action) => StateAction::ChatTurnResume(action),
             Admitted::Pend(action) => StateAction::ChatPendingMessageSet(action),
             Admitted::Confirm { action, .. } => StateAction::ChatToolCallConfirmed(action),
             Admitted::CompleteInput { action, .. } => StateAction::ChatInputCompleted(action),

@@ -1,0 +1,276 @@
+//! The end of a step: what happened is kept, then published, then told to the agent. In that order.
+//!
+//! A step that answers a client is kept durably first, so that an echo is a promise. Streaming text
+//! is published at once and kept in pieces; losing the last of it loses nothing that was promised.
+
+use ahp_types::actions::StateAction;
+
+use super::actor::Actor;
+use super::persist::{EXTRAS, Extras, Kept, texts};
+use super::state::Outgoing;
+use crate::pause;
+use crate::store::{Batch, Operation};
+
+/// Completed turns that stay in memory.
+pub const TURNS_IN_MEMORY: usize = 30;
+/// Streamed text is kept when so much of it has come together, in bytes.
+const MERGED_BYTES: usize = 8 * 1024;
+
+/// What waits to be kept: actions whose text is still being put together.
+#[derive(Default)]
+pub(super) struct Unkept {
+    entries: Vec<(bool, StateAction)>,
+    bytes: usize,
+}
+
+impl Unkept {
+    /// Adds an action; adjacent text of the same part becomes one.
+    fn push(&mut self, on_chat: bool, action: &StateAction) {
+        match (self.entries.last_mut(), action) {
+            (Some((true, StateAction::ChatDelta(last))), StateAction::ChatDelta(next))
+                if last.part_id == next.part_id && last.turn_id == next.turn_id =>
+            {
+                last.content.push_str(&next.content);
+                self.bytes += next.content.len();
+            }
+            (Some((true, StateAction::ChatReasoning(last))), StateAction::ChatReasoning(next))
+                if last.part_id == next.part_id && last.turn_id == next.turn_id =>
+            {
+                last.content.push_str(&next.content);
+                self.bytes += next.content.len();
+            }
+            _ => self.entries.push((on_chat, action.clone())),
+        }
+    }
+
+    fn is_only_text(&self) -> bool {
+        let text = |(_, action): &(bool, StateAction)| is_text(action);
+        self.bytes < MERGED_BYTES && self.entries.iter().all(text)
+    }
+}
+
+fn is_text(action: &StateAction) -> bool {
+    matches!(
+        action,
+        StateAction::ChatDelta(_) | StateAction::ChatReasoning(_)
+    )
+}
+
+/// What a step is about, for the pause points of tests.
+struct Points(Vec<&'static str>);
+
+impl Points {
+    fn of(outbox: &[Outgoing]) -> Self {
+        if !cfg!(feature = "pause-points") {
+            return Self(Vec::new());
+        }
+        let name = |outgoing: &Outgoing| match &outgoing.action {
+            StateAction::ChatTurnStarted(a) if a.queued_message_id.is_some() => Some("queue-pop"),
+            StateAction::ChatTurnStarted(_) => Some("prompt"),
+            StateAction::ChatToolCallReady(a) if a.confirmed.is_none() => Some("permission-shown"),
+            StateAction::ChatToolCallConfirmed(_) => Some("answer"),
+            StateAction::ChatToolCallContentChanged(_) => Some("tool-output"),
+            StateAction::ChatTurnComplete(_) => Some("turn-end"),
+            StateAction::SessionTitleChanged(_) => Some("title"),
+            StateAction::ChatInputRequested(_) => Some("question-shown"),
+            StateAction::ChatPendingMessageSet(_) => Some("queued"),
+            _ => None,
+        };
+        Self(outbox.iter().filter_map(name).collect())
+    }
+
+    /// `before-append` of a step that answers a permission is `answer.before-append`.
+    fn reached(&self, at: &str) {
+        for about in &self.0 {
+            pause::reached(&format!("{about}.{at}"));
+        }
+    }
+}
+
+impl Actor {
+    /// Keeps, publishes and tells what this step did. With `durable` it returns when a crash of the
+    /// machine cannot undo it any more.
+    pub(super) async fn commit(&mut self, durable: bool) {
+        let outbox = std::mem::take(&mut self.model.outbox);
+        let points = Points::of(&outbox);
+        points.reached("before-append");
+        for outgoing in &outbox {
+            self.unkept.push(outgoing.on_chat, &outgoing.action);
+        }
+        // Who must be swept after a crash is known before it gets anything to do.
+        let durable = durable || !self.pending_operations.is_empty();
+        let mut operations = std::mem::take(&mut self.pending_operations);
+        operations.extend(self.operations(durable));
+        if !operations.is_empty() {
+            self.keep(operations, durable).await;
+        }
+        points.reached("before-echo");
+        for Outgoing {
+            on_chat,
+            action,
+            origin,
+        } in &outbox
+        {
+            let channel = match on_chat {
+                true => &self.model.chat_uri,
+                false => &self.model.session_uri,
+            };
+            self.model
+                .shared
+                .sequencer
+                .publish(channel, action, origin.as_ref());
+        }
+        points.reached("after-echo");
+        self.publish_summary();
+        points.reached("before-agent");
+        self.flush_agent();
+        points.reached("after-agent");
+    }
+
+    /// What the store is to do about this step.
+    fn operations(&mut self, durable: bool) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        let completed = std::mem::take(&mut self.model.completed);
+        let extras = self.extras();
+        let extras_changed = self.kept_extras.as_ref() != Some(&extras);
+        if completed.is_empty() && !durable && !extras_changed && self.unkept.is_only_text() {
+            operations.extend(self.summary_operation());
+            return operations;
+        }
+        let unkept = std::mem::take(&mut self.unkept);
+        if completed.is_empty() {
+            for (on_chat, action) in unkept.entries {
+                let channel = if on_chat {
+                    &self.model.chat_uri
+                } else {
+                    &self.model.session_uri
+                };
+                match serde_json::to_string(&action) {
+                    Ok(action_json) => operations.push(Operation::AppendTail {
+                        channel: channel.clone(),
+                        action_json,
+                    }),
+                    Err(error) => tracing::error!(%error, "an action could not be encoded"),
+                }
+            }
+            if extras_changed && let Ok(action_json) = serde_json::to_string(&extras) {
+                let channel = EXTRAS.to_owned();
+                operations.push(Operation::AppendTail {
+                    channel,
+                    action_json,
+                });
+            }
+        } else {
+            for turn in &completed {
+                if let Ok(json) = serde_json::to_string(turn) {
+                    let text = super::search::text_of(turn);
+                    operations.push(Operation::CompleteTurn {
+                        turn_id: turn.id.clone(),
+                        json,
+                        text,
+                    });
+                }
+            }
+            operations.extend(self.state_operation(&extras));
+            operations.push(Operation::ClearTail);
+            self.forget_old_turns();
+        }
+        self.kept_extras = Some(extras);
+        operations.extend(self.summary_operation());
+        operations
+    }
+
+    /// The whole state, for a new session and at the end of a turn.
+    pub(super) fn state_operation(&mut self, extras: &Extras) -> Option<Operation> {
+        let turns = std::mem::take(&mut self.model.chat.turns);
+        let kept = Kept {
+            session: self.model.session.clone(),
+            chat: self.model.chat.clone(),
+            created_at: self.model.created_at.clone(),
+            extras: extras.clone(),
+        };
+        self.model.chat.turns = turns;
+        let state_json = serde_json::to_string(&kept);
+        let state_json =
+            state_json.inspect_err(|error| tracing::error!(%error, "a state could not be encoded"));
+        Some(Operation::PutState {
+            state_json: state_json.ok()?,
+        })
+    }
+
+    fn summary_operation(&mut self) -> Option<Operation> {
+        let summary = self.model.summary(self.state_word(), self.closed);
+        if self.kept_summary.as_ref() == Some(&summary) {
+            return None;
+        }
+        let summary_json = serde_json::to_string(&summary).ok()?;
+        let (title, modified_at) = (summary.title.clone(), summary.modified_at.clone());
+        self.kept_summary = Some(summary);
+        Some(Operation::PutSummary {
+            summary_json,
+            title,
+            modified_at,
+        })
+    }
+
+    /// The first thing that is kept of a new session.
+    pub(super) async fn keep_first(&mut self) {
+        let extras = self.extras();
+        let mut operations: Vec<Operation> = self.state_operation(&extras).into_iter().collect();
+        self.kept_extras = Some(extras);
+        operations.extend(self.summary_operation());
+        self.keep(operations, true).await;
+    }
+
+    /// Gives a batch to the store. While the disk is full this waits, for as long as it takes: the
+    /// store goes on by itself when there is room, and inputs are refused before they get here.
+    pub(super) async fn keep(&mut self, operations: Vec<Operation>, durable: bool) {
+        let store = self.model.shared.store.clone();
+        let session = self.model.id.clone();
+        store.room().await;
+        let committed = store.submit(Batch {
+            session,
+            durable,
+            operations,
+        });
+        pause::reached("after-append");
+        match committed {
+            Ok(committed) if durable => {
+                if let Err(error) = committed.await {
+                    tracing::error!(session = %self.model.id, %error, "a step could not be kept");
+                }
+                pause::reached("after-commit");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(session = %self.model.id, %error, "a step could not be kept")
+            }
+        }
+    }
+
+    /// What AHP has no place for, as it is now.
+    pub(super) fn extras(&self) -> Extras {
+        Extras {
+            allow: texts(&self.launch.allow),
+            deny: texts(&self.launch.deny),
+            allow_all: self.launch.allow_all,
+            unattended: self.launch.unattended,
+            session_rules: texts(&self.session_rules),
+            acp_session: self.acp_session.clone(),
+            trusted: self.trusted,
+            closed: self.closed,
+            named_by_person: self.named_by_person,
+            answers: self.model.answers_in_order(),
+            todos: self.model.todos.clone(),
+        }
+    }
+
+    fn forget_old_turns(&mut self) {
+        let turns = &mut self.model.chat.turns;
+        if turns.len() > 2 * TURNS_IN_MEMORY {
+            let surplus = turns.len() - TURNS_IN_MEMORY;
+            turns.drain(..surplus);
+            self.model.earlier_turns += surplus as u64;
+        }
+    }
+}
