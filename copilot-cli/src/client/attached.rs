@@ -16,7 +16,9 @@ use serde_json::value::RawValue;
 
 use super::connection::parse;
 use super::contents::{content_text, read_params};
-use super::{Client, ClientError, Event, Identity, Mirror, ROOT, RpcError, connect_running};
+use super::{
+    Client, ClientError, Event, Identity, Mirror, ROOT, RpcError, connect, connect_running,
+};
 use crate::error::CliError;
 
 /// A rejection that begins so is of an input that already took effect.
@@ -314,9 +316,13 @@ impl Attached {
             last_seen_server_seq: i64::try_from(self.mirror.last_seq()).unwrap_or(i64::MAX),
             subscriptions: subscriptions.clone(),
         };
+        // A daemon that was stopped on purpose stays stopped; one that died is started again.
+        let died = !self.client.daemon_stopped();
         async move {
-            // Nothing is started here: a daemon that was stopped on purpose stays stopped.
-            let mut client = connect_running(&paths, &identity.client_id).await?;
+            let mut client = match died {
+                true => connect(&paths, &identity.client_id).await?,
+                false => connect_running(&paths, &identity.client_id).await?,
+            };
             client.provide_environment().await?;
             match client.call("reconnect", &params).await {
                 Ok(result) => Ok(Resumed { client, result }),

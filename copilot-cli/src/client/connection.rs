@@ -126,6 +126,8 @@ pub struct Client {
     reader: MessageReader,
     writer: MessageWriter,
     client_id: String,
+    /// Whether the daemon said that somebody stopped it.
+    daemon_stopped: bool,
     next_id: u64,
     next_control: u32,
     next_seq: i64,
@@ -149,6 +151,7 @@ impl Client {
             reader,
             writer,
             client_id: client_id.to_owned(),
+            daemon_stopped: false,
             next_id: 1,
             next_control: 1,
             next_seq: 1,
@@ -276,6 +279,11 @@ impl Client {
         Ok(client_seq)
     }
 
+    /// Whether the daemon said that somebody stopped it.
+    pub fn daemon_stopped(&self) -> bool {
+        self.daemon_stopped
+    }
+
     /// The next thing that arrives. Cancel-safe.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         if let Some(event) = self.backlog.pop_front() {
@@ -332,12 +340,24 @@ impl Client {
                     "root/sessionSummaryChanged" => {
                         return Ok(Event::SummaryChanged(Box::new(parse(&params)?)));
                     }
+                    "copilot/closed" => {
+                        let goodbye: Goodbye = parse(&params)?;
+                        self.daemon_stopped = goodbye.stopping;
+                    }
                     // A notification of a later version.
                     _ => {}
                 },
             }
         }
     }
+}
+
+/// The last thing that a host says.
+#[derive(serde::Deserialize)]
+struct Goodbye {
+    /// Whether somebody stopped the daemon.
+    #[serde(default)]
+    stopping: bool,
 }
 
 pub(crate) fn parse<R: DeserializeOwned>(value: &RawValue) -> Result<R, ClientError> {

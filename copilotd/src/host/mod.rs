@@ -321,10 +321,10 @@ impl Host {
         }
     }
 
-    /// Tells every connection why it ends.
-    pub fn close_clients(&self, reason: &str) {
+    /// Tells every connection that the daemon ends.
+    pub fn close_clients(&self) {
         for client in lock(&self.clients).values() {
-            client.outbound().close(reason);
+            client.outbound().stop();
         }
     }
 

@@ -119,13 +119,20 @@ impl Item {
     }
 }
 
+#[derive(Debug)]
+struct Closing {
+    reason: String,
+    /// Whether the daemon ends because somebody wants it to: then nobody should start it again.
+    stopping: bool,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<Item>,
     bytes: usize,
     /// Set while a reply that must come first is being made.
     held: Option<VecDeque<Item>>,
-    closed: Option<String>,
+    closed: Option<Closing>,
 }
 
 /// The queue of one client.
@@ -179,7 +186,7 @@ impl Outbound {
                 "this client did not read for too long ({} MiB were waiting); reconnect to go on",
                 queue.bytes / 1024 / 1024
             );
-            close(&mut queue, reason);
+            close(&mut queue, reason, false);
             drop(queue);
             self.changed.notify_one();
             return;
@@ -240,7 +247,13 @@ impl Outbound {
 
     /// Throws away what waits and closes the connection with a reason for people.
     pub fn close(&self, reason: impl Into<String>) {
-        close(&mut self.lock(), reason.into());
+        close(&mut self.lock(), reason.into(), false);
+        self.changed.notify_one();
+    }
+
+    /// The same, because the daemon ends as somebody wants it to.
+    pub fn stop(&self) {
+        close(&mut self.lock(), "the daemon is stopping".into(), true);
         self.changed.notify_one();
     }
 
@@ -249,11 +262,9 @@ impl Outbound {
         loop {
             let wait_until = {
                 let mut queue = self.lock();
-                if let Some(reason) = &queue.closed {
-                    return Next::Close(rpc::notification(
-                        "copilot/closed",
-                        &json!({ "reason": reason }),
-                    ));
+                if let Some(Closing { reason, stopping }) = &queue.closed {
+                    let params = json!({ "reason": reason, "stopping": stopping });
+                    return Next::Close(rpc::notification("copilot/closed", &params));
                 }
                 match delay(&queue.items) {
                     None => {
@@ -295,11 +306,11 @@ fn delay(items: &VecDeque<Item>) -> Option<Due> {
     }
 }
 
-fn close(queue: &mut Queue, reason: String) {
+fn close(queue: &mut Queue, reason: String, stopping: bool) {
     queue.items.clear();
     queue.held = None;
     queue.bytes = 0;
-    queue.closed.get_or_insert(reason);
+    queue.closed.get_or_insert(Closing { reason, stopping });
 }
 
 #[cfg(test)]

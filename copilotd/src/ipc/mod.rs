@@ -35,7 +35,7 @@ pub async fn serve(listener: Listener, daemon: Arc<Daemon>, stop: CancellationTo
             Err(error) => tracing::warn!(%error, "a client could not be accepted"),
         }
     }
-    daemon.host.close_clients("the daemon is stopping");
+    daemon.host.close_clients();
     connections.close();
     // A client that does not leave is left behind.
     let _ = tokio::time::timeout(GOODBYE * 2, connections.wait()).await;
