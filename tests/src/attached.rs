@@ -21,6 +21,8 @@ pub struct Attached {
     /// Own actions that came back: client sequence number and, when it was
     /// rejected, the reason.
     echoes: Vec<(i64, Option<String>)>,
+    /// The lowest and the highest number of an action from the daemon.
+    numbers: Option<(u64, u64)>,
     next: u32,
 }
 
@@ -68,6 +70,7 @@ impl Attached {
             client,
             id: id.to_owned(),
             echoes: Vec::new(),
+            numbers: None,
             next: 1,
         }
     }
@@ -123,13 +126,26 @@ impl Attached {
     }
 
     fn apply_next(&mut self, what: &str) {
-        let message = match self.client.notification() {
-            Ok(message) => message,
+        match self.client.notification() {
+            Ok(message) => self.apply(&message),
             Err(why) => panic!("waiting for {what}: {why}\n{}", self.describe()),
-        };
-        let Some(envelope) = as_action(&message) else {
+        }
+    }
+
+    /// Applies what is left of a connection whose daemon is gone.
+    pub fn drain(&mut self) {
+        while let Ok(message) = self.client.notification() {
+            self.apply(&message);
+        }
+    }
+
+    fn apply(&mut self, message: &Value) {
+        let Some(envelope) = as_action(message) else {
             return;
         };
+        let number = envelope.server_seq;
+        let (lowest, highest) = self.numbers.unwrap_or((number, number));
+        self.numbers = Some((lowest.min(number), highest.max(number)));
         if let Some(origin) = &envelope.origin
             && origin.client_id == self.client.id()
         {
@@ -144,6 +160,18 @@ impl Attached {
         } else if envelope.channel == self.chat_channel() {
             apply_action_to_chat(&mut self.chat, &envelope.action);
         }
+    }
+
+    /// The lowest and the highest number of the actions that came, if any did.
+    pub fn numbers(&self) -> Option<(u64, u64)> {
+        self.numbers
+    }
+
+    /// What came back so far for an action that was dispatched: nothing yet, that it was applied,
+    /// or that it was rejected and why.
+    pub fn echo(&self, seq: i64) -> Option<Result<(), &str>> {
+        let (_, reason) = self.echoes.iter().find(|(echo, _)| *echo == seq)?;
+        Some(reason.as_deref().map_or(Ok(()), Err))
     }
 
     /// Dispatches to the chat and waits for what became of it: nothing when it

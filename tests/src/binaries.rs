@@ -49,6 +49,9 @@ fn beside_the_tests() -> PathBuf {
         cargo.arg("build").current_dir(env!("CARGO_MANIFEST_DIR"));
         for (package, _) in missing {
             cargo.args(["--package", package]);
+            if *package == "copilotd" {
+                cargo.args(["--features", "copilotd/pause-points"]);
+            }
         }
         let status = cargo.status().expect("cargo can be started");
         assert!(status.success(), "the binaries under test do not build");

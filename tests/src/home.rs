@@ -224,6 +224,19 @@ impl Home {
         child
     }
 
+    /// Kills the daemon without a warning and waits until it is gone.
+    pub fn kill_daemon(&self) {
+        let daemons = self.daemons();
+        assert!(!daemons.is_empty(), "there is no daemon to kill");
+        process::kill(&daemons);
+        until("the end of the daemon", || {
+            daemons
+                .iter()
+                .all(|pid| !process::is_alive(*pid))
+                .then_some(())
+        });
+    }
+
     /// Waits until somebody listens on the daemon's socket.
     pub fn wait_for_socket(&self) {
         until("a daemon that listens", || {

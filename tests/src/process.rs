@@ -8,10 +8,18 @@ pub fn is_alive(pid: u32) -> bool {
         return false;
     };
     // `pid (name) state …`; the name may contain anything, even a bracket.
-    stat.rsplit(')')
+    let state = stat
+        .rsplit(')')
         .next()
-        .and_then(|rest| rest.trim_start().chars().next())
-        .is_some_and(|state| state != 'Z' && state != 'X')
+        .and_then(|rest| rest.trim_start().chars().next());
+    match state {
+        // The first thread of a killed process may be gone before the others, which hold its
+        // files and locks until they are gone too.
+        Some('Z') => std::fs::read_dir(format!("/proc/{pid}/task"))
+            .is_ok_and(|threads| threads.count() > 1),
+        Some('X') | None => false,
+        Some(_) => true,
+    }
 }
 
 /// Every running process that has `NAME=VALUE` in the environment it was

@@ -11,6 +11,10 @@ const PACKAGES: [&str; 3] = ["copilotd", "copilot-cli", "copilot-agent"];
 /// Those binaries.
 const NAMES: [&str; 3] = ["copilotd", "copilot", "copilot-agent"];
 
+/// What every build for development has beyond a release: tests can hold the
+/// daemon at named points. One set for all verbs, so that they share one build.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "copilotd/pause-points"];
+
 /// Builds the three binaries with the development profile and returns the
 /// folder that has them.
 pub(crate) fn build() -> Result<PathBuf> {
@@ -19,6 +23,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     for package in PACKAGES {
         command.args(["--package", package]);
     }
+    command.args(FEATURES);
     run::run(&mut command)?;
     let folder = folder()?;
     for name in NAMES {

@@ -40,7 +40,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     check_prerequisites()?;
 
     say::step("building the workspace");
-    run::run(run::cargo().args(["build", "--workspace", "--all-targets"]))?;
+    let mut build = run::cargo();
+    build.args(["build", "--workspace", "--all-targets"]);
+    run::run(build.args(binaries::FEATURES))?;
     let folder = binaries::build()?;
 
     let nextest = run::works(
@@ -51,6 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if nextest {
         say::step("running the tests with cargo-nextest");
         command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(binaries::FEATURES);
         if options.long {
             command.args(["--run-ignored", "all"]);
         }
@@ -68,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             "--bins",
             "--tests",
         ]);
-        command.arg("--");
+        command.args(binaries::FEATURES).arg("--");
         if options.long {
             command.arg("--include-ignored");
         }

@@ -1,0 +1,127 @@
+//! A full disk refuses what is new, in words, and keeps what was acknowledged. When there is room
+//! again everything goes on by itself.
+
+use copilot_tests::attached::{Attached, message, spoken, turn_started};
+use copilot_tests::{Home, Scenario, SmallDisk, say, tool, until};
+use serde_json::json;
+
+/// Below this the daemon takes no input; its own reserve is within it.
+const NEARLY_NOTHING: usize = 4 * 1024 * 1024;
+const MEBIBYTES: u32 = 24;
+
+fn scenario() -> Scenario {
+    Scenario::new()
+        .on("hello", [say("Hello.")])
+        .on(
+            "busy",
+            [
+                json!({"write_file": "busy"}),
+                json!({"wait_for_file": "go"}),
+                tool(
+                    "shell",
+                    json!({"command": "echo ran >> runs; seq 100000; touch filled"}),
+                ),
+                json!({"write_file": "talking"}),
+                say("Was busy."),
+            ],
+        )
+        .on("later", [say("Now it is later.")])
+        .on("again", [say("Still here.")])
+}
+
+#[test]
+fn a_nearly_full_disk_refuses_input_in_words_and_goes_on_when_there_is_room() {
+    let home = Home::new(scenario());
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, first) = greeted(&home);
+    disk.fill(NEARLY_NOTHING);
+    refuses(&mut screen);
+    let created = screen.client.request(
+        "createSession",
+        json!({
+            "channel": format!("ahp-session:/{}", copilot_tests::attached::fresh_uuid()),
+            "workingDirectories": [format!("file://{}", home.project().display())],
+            "config": {},
+        }),
+    );
+    let reason = created.expect_err("a session is refused too").message;
+    assert!(reason.contains("is full"), "{reason}");
+    let sent = home.copilot(&["send", screen.id(), "again"]);
+    sent.expect_code(1);
+    assert!(sent.stderr.contains("is full"), "{sent:?}");
+
+    disk.empty();
+    let next = screen.prompt("again");
+    let ended = screen.wait_for_end(&next);
+    assert_eq!(spoken(&ended.response_parts), "Still here.");
+    survives(&home, screen.id(), &[&first, &next]);
+}
+
+#[test]
+fn a_disk_that_fills_up_while_the_agent_works_stops_nothing_that_was_acknowledged() {
+    let home = Home::new(scenario());
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, first) = greeted(&home);
+    let turn = screen.prompt("busy");
+    until("a busy agent", || home.read("busy"));
+    let rejected = screen.dispatch(&json!({
+        "type": "chat/pendingMessageSet", "kind": "queued", "id": "q1", "message": message("later"),
+    }));
+    assert_eq!(rejected, None);
+
+    // To the last byte: what the turn makes now can be kept nowhere.
+    disk.fill(0);
+    home.write("go", "");
+    refuses(&mut screen);
+    until("the command that ran on a full disk", || {
+        home.read("filled")
+    });
+    // Nobody is told that it is over while a crash could undo that.
+    refuses(&mut screen);
+    assert!(
+        screen.chat().turns.iter().all(|ended| ended.id != turn),
+        "{}",
+        screen.describe()
+    );
+
+    disk.empty();
+    let ended = screen.wait_for_end(&turn);
+    assert_eq!(spoken(&ended.response_parts), "Was busy.");
+    let queued = screen.wait_for_end("q1");
+    assert_eq!(spoken(&queued.response_parts), "Now it is later.");
+    let next = screen.prompt("again");
+    screen.wait_for_end(&next);
+    assert_eq!(home.read("runs").as_deref(), Some("ran\n"));
+    survives(&home, screen.id(), &[&first, &turn, "q1", &next]);
+}
+
+fn greeted(home: &Home) -> (Attached, String) {
+    home.start_daemon();
+    let mut screen = Attached::create(home, "a screen", json!({"allowAllTools": true}));
+    let first = screen.prompt("hello");
+    screen.trust_folder();
+    screen.wait_for_end(&first);
+    (screen, first)
+}
+
+#[track_caller]
+fn refuses(screen: &mut Attached) {
+    let turn = screen.mint("turn");
+    let reason = screen
+        .dispatch(&turn_started(&turn, "again"))
+        .expect("no input is taken");
+    assert!(reason.contains("is full"), "{reason}");
+}
+
+/// What was acknowledged is there after a crash.
+fn survives(home: &Home, id: &str, turns: &[&str]) {
+    home.kill_daemon();
+    home.start_daemon();
+    let after = Attached::attach(home, "after", id);
+    let kept: Vec<_> = after.chat().turns.iter().map(|turn| &turn.id).collect();
+    assert_eq!(kept, turns, "{}", after.describe());
+}
