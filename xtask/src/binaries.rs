@@ -15,9 +15,15 @@ const NAMES: [&str; 3] = ["copilotd", "copilot", "copilot-agent"];
 /// daemon at named points. One set for all verbs, so that they share one build.
 pub(crate) const FEATURES: [&str; 2] = ["--features", "copilotd/pause-points"];
 
+/// Names a folder that has the binaries already; the tests read it too.
+pub(crate) const FOLDER_VARIABLE: &str = "COPILOT_TEST_BIN_DIR";
+
 /// Builds the three binaries with the development profile and returns the
-/// folder that has them.
+/// folder that has them. Where [`FOLDER_VARIABLE`] names one, it is taken as it is.
 pub(crate) fn build() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
+        return checked(folder.into());
+    }
     let mut command = run::cargo();
     command.arg("build");
     for package in PACKAGES {
@@ -25,10 +31,19 @@ pub(crate) fn build() -> Result<PathBuf> {
     }
     command.args(FEATURES);
     run::run(&mut command)?;
-    let folder = folder()?;
+    built()
+}
+
+/// The folder that a build of the workspace filled. Building the packages by themselves
+/// would build their dependencies once more, with other features.
+pub(crate) fn built() -> Result<PathBuf> {
+    checked(folder()?)
+}
+
+fn checked(folder: PathBuf) -> Result<PathBuf> {
     for name in NAMES {
         if !at(&folder, name).is_file() {
-            bail!("`cargo build` made no {name} in {}", folder.display());
+            bail!("there is no {name} in {}", folder.display());
         }
     }
     Ok(folder)

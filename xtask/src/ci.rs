@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{run, say, test};
+use crate::{binaries, run, say, test};
 
 enum Outcome {
     Passed(Duration),
@@ -67,19 +67,18 @@ fn check(name: &str, body: impl FnOnce() -> Result<()>) -> Outcome {
 }
 
 fn clippy() -> Result<()> {
-    run::run(run::cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    let mut clippy = run::cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets"]);
+    clippy.args(binaries::FEATURES);
+    run::run(clippy.args(["--", "--deny", "warnings"]))
 }
 
 /// As a stranger runs it, without a terminal.
 fn demo() -> Result<()> {
-    run::run(run::cargo().args(["xtask", "demo"]))
+    let binaries = binaries::built()?;
+    let mut demo = run::cargo();
+    demo.args(["xtask", "demo"]);
+    run::run(demo.env(binaries::FOLDER_VARIABLE, binaries))
 }
 
 fn documentation() -> Result<()> {

@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut build = run::cargo();
     build.args(["build", "--workspace", "--all-targets"]);
     run::run(build.args(binaries::FEATURES))?;
-    let folder = binaries::build()?;
+    let folder = binaries::built()?;
 
     let nextest = run::works(
         std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             command.arg(filter);
         }
     }
-    command.env("COPILOT_TEST_BIN_DIR", &folder);
+    command.env(binaries::FOLDER_VARIABLE, &folder);
     run::run(&mut command)
 }
 
