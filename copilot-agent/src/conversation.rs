@@ -143,6 +143,20 @@ pub enum StateError {
     },
 }
 
+impl StateError {
+    /// Whether it passes when somebody makes room on the disk.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Io { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     format: u32,
@@ -331,8 +345,14 @@ fn options() -> OpenOptions {
 fn write_line(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
+    let before = file.metadata()?.len();
     // One write, so that a crash leaves at most one incomplete line, at the end.
-    file.write_all(&line)
+    file.write_all(&line).inspect_err(|_| {
+        // A full disk may take a part of it; the next line must not follow that.
+        if let Err(error) = file.set_len(before) {
+            tracing::error!(%error, "a line that was cut short could not be taken back");
+        }
+    })
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -409,6 +429,20 @@ mod tests {
         read.push(user("again")).unwrap();
         let read = Conversation::load(folder.path(), "abc").unwrap();
         assert_eq!(read.messages(), [user("hello"), user("again")]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_full_disk_does_not_take_is_not_said() {
+        let path = PathBuf::from("/dev/full");
+        let file = options().open(&path).unwrap();
+        let mut conversation = Conversation {
+            messages: Vec::new(),
+            file: Some((path, file)),
+        };
+        let error = conversation.push(user("hello")).unwrap_err();
+        assert!(error.is_disk_full(), "{error}");
+        assert_eq!(conversation.messages(), []);
     }
 
     #[test]

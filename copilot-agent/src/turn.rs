@@ -27,6 +27,9 @@ const MAX_MODEL_CALLS: usize = 200;
 /// How long a tool may take to clean up after a cancel, before it is left alone.
 const CLEAN_UP: Duration = Duration::from_secs(2);
 
+/// Between two looks for room on a full disk.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnEnd {
@@ -69,10 +72,11 @@ pub async fn run(
         let info = SessionInfoUpdate::new().title(title);
         host.update(SessionUpdate::SessionInfoUpdate(info)).await;
     }
-    conversation(turn)?.push(Message::User {
+    let message = Message::User {
         text,
         steering: false,
-    })?;
+    };
+    keep(turn, message).await?;
     let session = Arc::clone(turn.session());
     let mut running = Loop {
         turn,
@@ -92,6 +96,24 @@ pub async fn run(
 
 fn conversation(turn: &mut RunningTurn) -> Result<&mut Conversation, TurnError> {
     turn.conversation_mut().ok_or(TurnError::Ended)
+}
+
+/// Adds a message to the conversation. While the disk is full this waits until there is room, or
+/// until the turn is cancelled: nothing is built on what is not kept.
+async fn keep(turn: &mut RunningTurn, message: Message) -> Result<(), TurnError> {
+    let cancel = turn.cancel_token();
+    loop {
+        match conversation(turn)?.push(message.clone()) {
+            Err(error) if error.is_disk_full() && !cancel.is_cancelled() => {
+                tracing::warn!(%error, "waiting for room on the disk");
+            }
+            kept => return Ok(kept?),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = sleep(FULL_DISK_PAUSE) => {}
+        }
+    }
 }
 
 struct Loop<'a> {
@@ -122,17 +144,18 @@ enum ResponseEnd {
 impl Loop<'_> {
     async fn run(&mut self) -> Result<StopReason, TurnError> {
         for _ in 0..MAX_MODEL_CALLS {
-            self.join_steering()?;
+            self.join_steering().await?;
             let mut response = Response::default();
             let end = self.respond(&mut response).await;
             let calls = response.calls.clone();
             // What was shown is kept, also of a response that broke off; calls that it did not
             // complete are not among it.
-            conversation(self.turn)?.push(Message::Assistant {
+            let message = Message::Assistant {
                 text: response.text,
                 reasoning: response.reasoning,
                 tool_calls: response.calls,
-            })?;
+            };
+            keep(self.turn, message).await?;
             let reason = match end {
                 ResponseEnd::Complete(reason) => reason,
                 ResponseEnd::Cancelled => return Ok(StopReason::Cancelled),
@@ -148,7 +171,7 @@ impl Loop<'_> {
                 EndReason::Refusal => return Ok(StopReason::Refusal),
                 EndReason::MaxTokens => return Ok(StopReason::MaxTokens),
                 // Words that came in the meantime are answered in this turn.
-                EndReason::Complete if self.join_steering()? => {}
+                EndReason::Complete if self.join_steering().await? => {}
                 EndReason::Complete => return Ok(StopReason::EndTurn),
             }
         }
@@ -156,13 +179,14 @@ impl Loop<'_> {
     }
 
     /// Adds the texts that wait to join. Returns whether there were any.
-    fn join_steering(&mut self) -> Result<bool, TurnError> {
+    async fn join_steering(&mut self) -> Result<bool, TurnError> {
         let mut any = false;
         while let Some(steering) = self.turn.next_steering() {
-            conversation(self.turn)?.push(Message::User {
+            let message = Message::User {
                 text: steering.text().to_owned(),
                 steering: true,
-            })?;
+            };
+            keep(self.turn, message).await?;
             steering.joined();
             any = true;
         }
@@ -211,7 +235,7 @@ impl Loop<'_> {
                 }
             };
             goes_on &= result.status != ToolStatus::Cancelled;
-            conversation(self.turn)?.push(Message::Tool(result))?;
+            keep(self.turn, Message::Tool(result)).await?;
         }
         Ok(goes_on && !cancel.is_cancelled())
     }
