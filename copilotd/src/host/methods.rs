@@ -463,8 +463,11 @@ impl Host {
             Some(id) => self.find(id).await.is_some(),
             None => false,
         };
-        // What cannot be kept is refused, not forgotten.
-        let no_space = self.shared.store.has_space().err();
+        // What cannot be kept is refused, not forgotten. Stopping what fills the disk is not.
+        let no_space = match &action {
+            StateAction::ChatTurnCancelled(_) => None,
+            _ => self.shared.store.has_space().err(),
+        };
         if !known || channel.starts_with("ahp-terminal:") || no_space.is_some() {
             let reason = match (known, no_space) {
                 (true, Some(no_space)) => no_space.to_string(),
