@@ -1,6 +1,7 @@
 //! A full disk refuses what is new, in words, and keeps what was acknowledged. When there is room
 //! again everything goes on by itself.
 
+use ahp_types::state::TurnState;
 use copilot_tests::attached::{Attached, message, spoken, turn_started};
 use copilot_tests::{Home, Scenario, SmallDisk, say, tool, until};
 use serde_json::json;
@@ -8,6 +9,7 @@ use serde_json::json;
 /// Below this the daemon takes no input; its own reserve is within it.
 const NEARLY_NOTHING: usize = 4 * 1024 * 1024;
 const MEBIBYTES: u32 = 24;
+const WORDS: usize = 200_000;
 
 fn scenario() -> Scenario {
     Scenario::new()
@@ -17,11 +19,9 @@ fn scenario() -> Scenario {
             [
                 json!({"write_file": "busy"}),
                 json!({"wait_for_file": "go"}),
-                tool(
-                    "shell",
-                    json!({"command": "echo ran >> runs; seq 100000; touch filled"}),
-                ),
-                json!({"write_file": "talking"}),
+                // More than anybody frees by giving up.
+                json!({"say": "word ".repeat(40), "repeat": WORDS / 40}),
+                tool("shell", json!({"command": "echo ran >> runs"})),
                 say("Was busy."),
             ],
         )
@@ -60,6 +60,24 @@ fn a_nearly_full_disk_refuses_input_in_words_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_turn_can_be_stopped_while_the_disk_is_full() {
+    let home = Home::new(scenario());
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, first) = greeted(&home);
+    let turn = screen.prompt("busy");
+    until("a busy agent", || home.read("busy"));
+    disk.fill(NEARLY_NOTHING);
+    let cancel = json!({"type": "chat/turnCancelled", "turnId": turn, "duration": 0});
+    assert_eq!(screen.dispatch(&cancel), None);
+    let ended = screen.wait_for_end(&turn);
+    assert_eq!(ended.state, TurnState::Cancelled);
+    disk.empty();
+    survives(&home, screen.id(), &[&first, &turn]);
+}
+
+#[test]
 fn a_disk_that_fills_up_while_the_agent_works_stops_nothing_that_was_acknowledged() {
     let home = Home::new(scenario());
     let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
@@ -76,21 +94,19 @@ fn a_disk_that_fills_up_while_the_agent_works_stops_nothing_that_was_acknowledge
     // To the last byte: what the turn makes now can be kept nowhere.
     disk.fill(0);
     home.write("go", "");
-    refuses(&mut screen);
-    until("the command that ran on a full disk", || {
-        home.read("filled")
+    screen.wait("all of the text", |_, chat| {
+        let turn = chat.active_turn.as_ref()?;
+        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
     });
-    // Nobody is told that it is over while a crash could undo that.
     refuses(&mut screen);
-    assert!(
-        screen.chat().turns.iter().all(|ended| ended.id != turn),
-        "{}",
-        screen.describe()
-    );
+    // The agent builds nothing on what it cannot keep.
+    assert_eq!(home.read("runs"), None);
 
     disk.empty();
     let ended = screen.wait_for_end(&turn);
-    assert_eq!(spoken(&ended.response_parts), "Was busy.");
+    let said = spoken(&ended.response_parts);
+    assert_eq!(said.matches("word ").count(), WORDS);
+    assert!(said.ends_with("word Was busy."));
     let queued = screen.wait_for_end("q1");
     assert_eq!(spoken(&queued.response_parts), "Now it is later.");
     let next = screen.prompt("again");
@@ -117,11 +133,16 @@ fn refuses(screen: &mut Attached) {
     assert!(reason.contains("is full"), "{reason}");
 }
 
-/// What was acknowledged is there after a crash.
+/// What was acknowledged is there after a crash, for people and for the agent.
 fn survives(home: &Home, id: &str, turns: &[&str]) {
     home.kill_daemon();
     home.start_daemon();
-    let after = Attached::attach(home, "after", id);
+    let mut after = Attached::attach(home, "after", id);
     let kept: Vec<_> = after.chat().turns.iter().map(|turn| &turn.id).collect();
     assert_eq!(kept, turns, "{}", after.describe());
+    let next = after.prompt("again");
+    let ended = after.wait_for_end(&next);
+    assert_eq!(spoken(&ended.response_parts), "Still here.");
+    let parts = serde_json::to_string(&ended.response_parts).unwrap();
+    assert!(!parts.contains("memory-lost"), "{parts}");
 }
