@@ -273,7 +273,15 @@ fn a_request_of_a_newer_client_is_told_apart_from_nonsense() {
         read(&[9, 250]).unwrap(),
         [Message::UnknownControlRequest { id: 9 }]
     );
-    for nonsense in [&[][..], &[9], &[9, 1], &[9, 1, 7], &[9, 4], &[9, 0, 0], &[0xff; 12]] {
+    for nonsense in [
+        &[][..],
+        &[9],
+        &[9, 1],
+        &[9, 1, 7],
+        &[9, 4],
+        &[9, 0, 0],
+        &[0xff; 12],
+    ] {
         assert!(
             matches!(read(nonsense), Err(FrameError::Control(_))),
             "{nonsense:?}"

@@ -15,8 +15,9 @@ pub fn is_alive(pid: u32) -> bool {
     match state {
         // The first thread of a killed process may be gone before the others, which hold its
         // files and locks until they are gone too.
-        Some('Z') => std::fs::read_dir(format!("/proc/{pid}/task"))
-            .is_ok_and(|threads| threads.count() > 1),
+        Some('Z') => {
+            std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
+        }
         Some('X') | None => false,
         Some(_) => true,
     }
