@@ -450,9 +450,11 @@ impl Actor {
             Some(_) if !open.is_empty() => "needs-permission",
             Some(turn) if turn.phase == Phase::Starting => "starting",
             Some(_) => "working",
-            None if self.closed || self.stored => "stored",
+            None if self.closed => "stored",
             None => match self.model.chat.turns.last() {
+                // Also when it left memory: somebody should look.
                 Some(last) if last.state == TurnState::Error => "error",
+                _ if self.stored => "stored",
                 _ => "idle",
             },
         }
