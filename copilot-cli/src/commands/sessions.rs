@@ -146,7 +146,7 @@ async fn show(paths: &Paths, wanted: &str, json: bool, out: &mut Output) -> Resu
     let mut client = connected(paths, &Identity::command("sessions show")).await?;
     let session = find_session(&mut client, wanted).await?;
     let attached = Attached::subscribe(client, &session.resource, None).await?;
-    let mirror = attached.mirror();
+    let (mut client, mirror) = attached.leave().await?;
     let requests = mirror.chat().map(open_requests).unwrap_or_default();
     if json {
         let mut value = summary_json(&session);
@@ -177,7 +177,9 @@ async fn show(paths: &Paths, wanted: &str, json: bool, out: &mut Output) -> Resu
     for request in &requests {
         out.line(&format!("waits    {}", one_line(request.id())))?;
     }
-    out.data(&terminal::transcript(mirror, colours()))?;
+    let transcript =
+        terminal::transcript(&mut client, &session.resource, &mirror, colours()).await?;
+    out.data(&transcript)?;
     Ok(Exit::Done)
 }
 

@@ -33,7 +33,7 @@ use self::guard::Guard;
 use self::line::{Line, Paint, Style};
 use self::screen::Screen;
 use self::timeline::Timeline;
-use crate::client::{Attached, Identity, Mirror, Resumed, Update, short_id};
+use crate::client::{Attached, Client, Identity, Mirror, Resumed, Update, read_content, short_id};
 use crate::error::{CliError, Exit};
 use crate::output::{Output, colours};
 use crate::text::one_line;
@@ -168,15 +168,20 @@ pub(crate) async fn run(
     Ok(Exit::Done)
 }
 
-/// The session so far as text, for `sessions show`.
-pub(crate) fn transcript(mirror: &Mirror, colours: bool) -> String {
+/// The session so far as text, for `sessions show`. Changes are read through `client`.
+pub(crate) async fn transcript(
+    client: &mut Client,
+    session: &str,
+    mirror: &Mirror,
+    colours: bool,
+) -> Result<String, CliError> {
     let mut timeline = Timeline::default();
     let mut contents = Contents::default();
     let mut advance = timeline.advance(mirror, &mut contents);
-    // Changes are named, not fetched.
     while !advance.wanted.is_empty() {
-        for uri in advance.wanted.drain(..) {
-            contents.put(uri, Err("attach to see it".to_owned()));
+        for uri in std::mem::take(&mut advance.wanted) {
+            let content = read_content(client, session, &uri).await?;
+            contents.put(uri, content.map_err(|e| e.to_string()));
         }
         let more = timeline.advance(mirror, &mut contents);
         advance.finished.extend(more.finished);
@@ -189,7 +194,7 @@ pub(crate) fn transcript(mirror: &Mirror, colours: bool) -> String {
         text.push_str(&line.ansi(paint));
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
 impl Session<'_> {
