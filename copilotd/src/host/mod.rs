@@ -158,19 +158,9 @@ impl Host {
     }
 
     async fn load(&self, id: &str, turns: usize) -> Option<StoredSession> {
-        let (store, session) = (self.shared.store.clone(), id.to_owned());
-        let loaded = tokio::task::spawn_blocking(move || store.load(&session, turns)).await;
-        match loaded {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(error)) => {
-                tracing::error!(session = %id, %error, "a session could not be read");
-                None
-            }
-            Err(error) => {
-                tracing::error!(session = %id, %error, "a session could not be read");
-                None
-            }
-        }
+        let session = id.to_owned();
+        let read = move |store: &Store| store.load(&session, turns);
+        self.shared.read_store("read a session", read).await?
     }
 
     fn admit_handle(self: &Arc<Self>, handle: SessionHandle, task: tokio::task::JoinHandle<()>) {
@@ -255,23 +245,11 @@ impl Host {
         before: Option<Position>,
         limit: usize,
     ) -> Vec<SessionSummary> {
-        let store = self.shared.store.clone();
-        let read =
-            tokio::task::spawn_blocking(move || store.summaries(before.as_ref(), limit)).await;
-        match read {
-            Ok(Ok(stored)) => {
-                let parse = |s: &StoredSummary| serde_json::from_str(&s.summary_json).ok();
-                stored.iter().filter_map(parse).collect()
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the list of sessions could not be read");
-                Vec::new()
-            }
-            Err(error) => {
-                tracing::error!(%error, "the list of sessions could not be read");
-                Vec::new()
-            }
-        }
+        let read = move |store: &Store| store.summaries(before.as_ref(), limit);
+        let stored = self.shared.read_store("read the list of sessions", read);
+        let parse = |s: StoredSummary| serde_json::from_str(&s.summary_json).ok();
+        let stored = stored.await.unwrap_or_default();
+        stored.into_iter().filter_map(parse).collect()
     }
 
     /// Ends a session's agent and keeps the session. `false` when there is none of this id.

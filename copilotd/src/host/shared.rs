@@ -15,7 +15,7 @@ use crate::agent::{AgentCommand, BUILT_IN};
 use crate::config::{Loaded, Settings, TrustedFolders};
 use crate::content::ContentStore;
 use crate::permissions::Guard;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Shared by the host and its sessions.
 pub struct Shared {
@@ -89,6 +89,22 @@ impl Shared {
     /// The host, for a session that leaves memory; `None` when the daemon ends.
     pub fn host(&self) -> Option<Arc<Host>> {
         self.host.get()?.upgrade()
+    }
+
+    /// Reads from the store beside the loop that serves everybody. What fails is logged with
+    /// `what`, a phrase such as "read older turns", and gives nothing.
+    pub async fn read_store<T: Send + 'static>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        let store = self.store.clone();
+        let result = tokio::task::spawn_blocking(move || read(&store)).await;
+        let result = result.map_err(anyhow::Error::new);
+        let result = result.and_then(|r| r.map_err(anyhow::Error::new));
+        result
+            .inspect_err(|error| tracing::error!(%error, "could not {what}"))
+            .ok()
     }
 
     /// The settings as they are now, with what is wrong with the file.

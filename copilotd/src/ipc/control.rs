@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::identity::{AGENT_MAY_ONLY_READ, Trust};
 use crate::host::{Client, Host, state_word};
-use crate::store::Hit;
+use crate::store::{Hit, Store};
 
 /// The daemon as control requests see it.
 pub struct Daemon {
@@ -32,7 +32,7 @@ impl Daemon {
             return error(ErrorCode::Denied, AGENT_MAY_ONLY_READ, None);
         }
         match request {
-            ControlRequest::Status => ControlReply::Status(self.status()),
+            ControlRequest::Status => ControlReply::Status(self.status().await),
             ControlRequest::Stop { force } => self.stop(force),
             ControlRequest::ProvideEnvironment(environment) => {
                 client.set_environment(environment.into());
@@ -88,20 +88,21 @@ impl Daemon {
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
 
-    fn status(&self) -> DaemonStatus {
+    async fn status(&self) -> DaemonStatus {
         let shared = &self.host.shared;
         let paths = &shared.paths;
         let since = self
             .started_at
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let stored = shared.store.summaries(None, usize::MAX);
+        let read = |store: &Store| Ok(store.summaries(None, usize::MAX)?.len());
+        let stored = shared.read_store("count the sessions", read).await;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         DaemonStatus {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at_unix_ms: u64::try_from(since.as_millis()).unwrap_or(0),
-            sessions: count(stored.map_or(0, |all| all.len())),
+            sessions: count(stored.unwrap_or(0)),
             sessions_working: self.working(),
             clients: count(self.host.clients()),
             socket: paths.socket().display().to_string(),

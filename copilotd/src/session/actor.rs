@@ -314,16 +314,9 @@ impl Actor {
         if self.model.earlier_turns == 0 {
             return None;
         }
-        let (store, session, id) = (
-            self.model.shared.store.clone(),
-            self.model.id.clone(),
-            id.clone(),
-        );
-        let found = tokio::task::spawn_blocking(move || store.turn_ordinal(&session, &id)).await;
-        match found {
-            Ok(Ok(Some(_))) => Some("duplicate: this was started before".into()),
-            _ => None,
-        }
+        self.ordinal_of(id)
+            .await
+            .map(|_| "duplicate: this was started before".into())
     }
 
     fn carry_out(&mut self, admitted: Admitted, origin: &ActionOrigin) {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::View;
 use super::actor::Actor;
 use crate::host::{Client, rpc};
+use crate::store::Store;
 
 /// Turns of one page of `fetchTurns`.
 const PAGE_TURNS: usize = 30;
@@ -164,18 +165,14 @@ impl Actor {
     }
 
     /// The place of a completed turn among all of the chat.
-    async fn ordinal_of(&self, turn_id: &str) -> Option<u64> {
+    pub(super) async fn ordinal_of(&self, turn_id: &str) -> Option<u64> {
         let in_memory = self.model.chat.turns.iter().position(|t| t.id == turn_id);
         if let Some(position) = in_memory {
             return Some(self.model.earlier_turns + position as u64);
         }
-        let (store, session, id) = (
-            self.model.shared.store.clone(),
-            self.model.id.clone(),
-            turn_id.to_owned(),
-        );
-        let found = tokio::task::spawn_blocking(move || store.turn_ordinal(&session, &id)).await;
-        found.ok()?.ok()?
+        let (session, id) = (self.model.id.clone(), turn_id.to_owned());
+        let read = move |store: &Store| store.turn_ordinal(&session, &id);
+        self.model.shared.read_store("find a turn", read).await?
     }
 
     /// Up to `limit` turns before the one at `ordinal`, oldest first, from memory and the store.
@@ -185,19 +182,11 @@ impl Actor {
         let mut turns = Vec::new();
         if wanted_from < earlier {
             let end = ordinal.min(earlier);
-            let (store, session) = (self.model.shared.store.clone(), self.model.id.clone());
+            let session = self.model.id.clone();
             let count = usize::try_from(end - wanted_from).unwrap_or(limit);
-            let read =
-                tokio::task::spawn_blocking(move || store.turns_before(&session, end, count)).await;
-            match read {
-                Ok(Ok(stored)) => turns.extend(stored.iter().filter_map(super::persist::turn)),
-                Ok(Err(error)) => {
-                    tracing::error!(session = %self.model.id, %error, "older turns could not be read")
-                }
-                Err(error) => {
-                    tracing::error!(session = %self.model.id, %error, "older turns could not be read")
-                }
-            }
+            let read = move |store: &Store| store.turns_before(&session, end, count);
+            let stored = self.model.shared.read_store("read older turns", read).await;
+            turns.extend(stored.iter().flatten().filter_map(super::persist::turn));
         }
         if ordinal > earlier {
             let from = usize::try_from(wanted_from.saturating_sub(earlier)).unwrap_or(0);
