@@ -8,6 +8,7 @@ mod decide;
 mod guard;
 mod paths;
 mod rule;
+pub mod shell;
 mod subject;
 mod urls;
 mod words;
