@@ -10,6 +10,7 @@ pub mod ipc;
 pub mod logging;
 pub mod pause;
 pub mod permissions;
+pub mod remote;
 pub mod service;
 pub mod session;
 pub mod store;

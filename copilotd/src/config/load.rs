@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::json::parse;
-use super::settings::{AgentSettings, LogLevel, PermissionSettings, Problem, Settings, Severity};
+use super::settings::{
+    AgentSettings, LogLevel, OnResume, PermissionSettings, Problem, RemoteSettings, Settings,
+    Severity,
+};
 use crate::permissions::Rule;
 
 /// Reads the text of a settings file: JSON with `//` and `/* */` comments and trailing
@@ -50,10 +53,13 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
         permissions: permissions(&mut top, &previous.permissions),
         trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
         log_level: top.take("logLevel", &previous.log_level, log_level),
+        remote: remote(&mut top, &previous.remote),
     };
     // An editor's pointer to a description of the file.
     top.values.remove("$schema");
-    top.finish("model, agent, agents, permissions, trustedFolders, logLevel");
+    top.finish(
+        "model, agent, agents, permissions, trustedFolders, logLevel, remoteSessions, remote",
+    );
     (settings, problems)
 }
 
@@ -219,6 +225,52 @@ fn permissions(top: &mut Section<'_>, previous: &PermissionSettings) -> Permissi
     };
     section.finish("allow, deny");
     permissions
+}
+
+fn remote(top: &mut Section<'_>, previous: &RemoteSettings) -> RemoteSettings {
+    let sessions = top.take("remoteSessions", &previous.sessions, flag);
+    let values = match top.take_object("remote") {
+        Ok(values) => values.unwrap_or_default(),
+        Err(()) => {
+            return RemoteSettings {
+                sessions,
+                ..previous.clone()
+            };
+        }
+    };
+    let mut section = top.inner("remote", values);
+    let settings = RemoteSettings {
+        sessions,
+        require_github_repository: section.take(
+            "requireGithubRepository",
+            &previous.require_github_repository,
+            |value| flag(value).map(Some),
+        ),
+        github_hosts: section.take("githubHosts", &previous.github_hosts, texts),
+        max_session_bytes: section.take("maxSessionBytes", &previous.max_session_bytes, |value| {
+            match value.as_u64() {
+                Some(bytes) => Ok(Some(bytes)),
+                None => Err("must be a number of bytes".to_owned()),
+            }
+        }),
+        on_resume: section.take("onResume", &previous.on_resume, |value| {
+            match value.as_str() {
+                Some("off") => Ok(OnResume::Off),
+                Some("restore") => Ok(OnResume::Restore),
+                _ => Err("must be \"off\" or \"restore\"".to_owned()),
+            }
+        }),
+        relay: section.take("relay", &previous.relay, |value| {
+            text_value(value).map(Some)
+        }),
+    };
+    section.finish("requireGithubRepository, githubHosts, maxSessionBytes, onResume, relay");
+    settings
+}
+
+fn flag(value: &Value) -> Result<bool, String> {
+    let wrong = || format!("must be true or false, not {}", kind_of(value));
+    value.as_bool().ok_or_else(wrong)
 }
 
 /// A mistake in one rule must not open what another one closes: the good rules apply, and

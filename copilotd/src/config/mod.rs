@@ -11,6 +11,9 @@ mod trusted;
 mod watcher;
 
 pub use load::load;
-pub use settings::{AgentSettings, LogLevel, PermissionSettings, Problem, Settings, Severity};
+pub use settings::{
+    AgentSettings, LogLevel, MAX_SESSION_BYTES, OnResume, PermissionSettings, Problem,
+    RemoteSettings, Settings, Severity,
+};
 pub use trusted::{TrustError, TrustedFolders};
 pub use watcher::{Loaded, SettingsWatcher, start};

@@ -22,6 +22,53 @@ pub struct Settings {
     pub trusted_folders: Vec<PathBuf>,
     /// `logLevel`: how much the daemon logs.
     pub log_level: LogLevel,
+    /// `remoteSessions` and `remote`: reaching sessions from other devices.
+    pub remote: RemoteSettings,
+}
+
+/// `remoteSessions` and `remote`: reaching sessions from other devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteSettings {
+    /// `remoteSessions`: new interactive sessions have remote access on.
+    pub sessions: bool,
+    /// `remote.requireGithubRepository`, when it is set.
+    pub require_github_repository: Option<bool>,
+    /// `remote.githubHosts`: hosts that count as GitHub besides its own.
+    pub github_hosts: Vec<String>,
+    /// `remote.maxSessionBytes`, when it is set.
+    pub max_session_bytes: Option<u64>,
+    /// `remote.onResume`: what becomes of remote access when a closed session is used again.
+    pub on_resume: OnResume,
+    /// `remote.relay`: the relay to go through; without it the one of `copilot login`, or an own
+    /// one on this machine.
+    pub relay: Option<String>,
+}
+
+/// How much of a session devices get, unless the settings say otherwise. Bytes.
+pub const MAX_SESSION_BYTES: u64 = 60 * 1024 * 1024;
+
+impl RemoteSettings {
+    /// Whether only repositories on GitHub may be reached.
+    #[must_use]
+    pub fn require_github_repository(&self) -> bool {
+        self.require_github_repository.unwrap_or(true)
+    }
+
+    /// How much of a session devices get. Bytes.
+    #[must_use]
+    pub fn max_session_bytes(&self) -> u64 {
+        self.max_session_bytes.unwrap_or(MAX_SESSION_BYTES)
+    }
+}
+
+/// What becomes of remote access when a session that had it was closed and is used again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnResume {
+    /// It stays off until somebody turns it on.
+    #[default]
+    Off,
+    /// It comes back with the next prompt.
+    Restore,
 }
 
 /// How to start one agent.

@@ -13,6 +13,8 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::identity::{AGENT_MAY_ONLY_READ, Identity, Trust};
+use crate::remote::narrow;
+use crate::session::remote;
 
 /// Longest text of a message or draft, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
@@ -30,7 +32,7 @@ pub struct Answer {
     pub client_id: String,
     /// Name shown to others; `policy` when a rule decided.
     pub name: String,
-    /// `local`, `agent` or `policy`.
+    /// `local`, `remote` or `policy`.
     pub trust: String,
     /// Option id, or `accept` / `decline` / `cancel`.
     pub choice: String,
@@ -61,6 +63,8 @@ pub struct Context<'a> {
     pub steering_handed_over: Option<&'a str>,
     /// Whether a cancel is under way.
     pub cancelling: bool,
+    /// Why this session may not be reached from elsewhere; asked for when it is being turned on.
+    pub remote_refused: Option<&'a str>,
     /// The host's clock, RFC 3339.
     pub now: &'a str,
 }
@@ -90,6 +94,8 @@ pub enum Admitted {
     },
     /// Keep a message for later, and start it when nothing runs.
     Pend(ChatPendingMessageSetAction),
+    /// Change settings of the session.
+    Configure(SessionConfigChangedAction),
     /// Stop the turn of this id.
     Cancel(String),
 }
@@ -106,6 +112,9 @@ pub fn admit(
 ) -> Result<Admitted, Rejection> {
     if ctx.identity.trust == Trust::Agent {
         return Err(AGENT_MAY_ONLY_READ.into());
+    }
+    if ctx.identity.trust == Trust::Remote {
+        narrow::may_dispatch(action)?;
     }
     let on_chat = channel == ctx.chat.resource;
     let on_session = channel == ctx.session_uri;
@@ -138,16 +147,7 @@ pub fn admit(
         | StateAction::ChatIsArchivedChanged(_)
         | StateAction::SessionIsReadChanged(_)
         | StateAction::SessionIsArchivedChanged(_) => Ok(Admitted::Apply(action.clone())),
-        StateAction::SessionConfigChanged(a) => {
-            let mut keys: Vec<String> = a.config.keys().map(|key| shown(key)).collect();
-            keys.sort_unstable();
-            keys.truncate(10);
-            let mut reason = "the settings of a running session cannot be changed".to_owned();
-            if !keys.is_empty() {
-                reason.push_str(&format!(" ({})", keys.join(", ")));
-            }
-            Err(reason)
-        }
+        StateAction::SessionConfigChanged(a) => config_changed(ctx, a),
         StateAction::Unknown(value) => Err(unknown(value)),
         _ => Err(format!("only the host may send {name}")),
     }
@@ -667,6 +667,42 @@ fn title_changed(a: &SessionTitleChangedAction) -> Result<Admitted, Rejection> {
     )))
 }
 
+fn config_changed(
+    ctx: &Context<'_>,
+    a: &SessionConfigChangedAction,
+) -> Result<Admitted, Rejection> {
+    if a.replace == Some(true) {
+        return Err("settings of a session are changed one by one, not replaced".into());
+    }
+    if a.config.is_empty() {
+        return Err("no setting is named".into());
+    }
+    let mut config = JsonObject::new();
+    for (key, value) in &a.config {
+        let value = match key.as_str() {
+            remote::REMOTE => json!(remote_access(ctx, value)?),
+            key if remote::FIXED.contains(&key) => {
+                return Err(format!("`{key}` holds for the life of a session"));
+            }
+            key => return Err(format!("a session has no setting {}", shown(key))),
+        };
+        config.insert(key.clone(), value);
+    }
+    Ok(Admitted::Configure(SessionConfigChangedAction {
+        config,
+        replace: None,
+    }))
+}
+
+/// Turning it on is for those who sit at the machine, where nothing speaks against it.
+fn remote_access(ctx: &Context<'_>, value: &Value) -> Result<bool, Rejection> {
+    let on = value.as_bool().ok_or("`remote` is true or false")?;
+    match ctx.remote_refused {
+        Some(why) if on => Err(why.to_owned()),
+        _ => Ok(on),
+    }
+}
+
 /// A client's message in the host's wording: text and model only.
 fn message(m: &Message, may_be_empty: bool) -> Result<Message, Rejection> {
     if m.origin.kind != MessageKind::User {
@@ -727,7 +763,7 @@ fn answer(ctx: &Context<'_>, choice: String) -> Answer {
     Answer {
         client_id: ctx.identity.client_id.clone(),
         name: ctx.identity.name.clone(),
-        trust: "local".into(),
+        trust: ctx.identity.trust.name().into(),
         choice,
         at: ctx.now.to_owned(),
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::identity::{Identity, Trust};
+use super::identity::{Device, Identity, Trust};
 use super::outbound::Outbound;
 use crate::agent::environment::SessionEnvironment;
 
@@ -12,6 +12,7 @@ use crate::agent::environment::SessionEnvironment;
 pub struct Client {
     id: u64,
     trust: Trust,
+    device: Option<Device>,
     identity: OnceLock<Identity>,
     outbound: Arc<Outbound>,
     environment: Mutex<Option<Arc<SessionEnvironment>>>,
@@ -21,11 +22,21 @@ pub struct Client {
 
 impl Client {
     pub(super) fn new(id: u64, trust: Trust) -> Self {
+        Self::of(id, trust, None, Outbound::default())
+    }
+
+    /// The connection of a paired device.
+    pub(super) fn of_device(id: u64, device: Device) -> Self {
+        Self::of(id, Trust::Remote, Some(device), Outbound::of_device())
+    }
+
+    fn of(id: u64, trust: Trust, device: Option<Device>, outbound: Outbound) -> Self {
         Self {
             id,
             trust,
+            device,
             identity: OnceLock::new(),
-            outbound: Arc::default(),
+            outbound: Arc::new(outbound),
             environment: Mutex::default(),
             sessions: Mutex::default(),
         }
@@ -41,6 +52,11 @@ impl Client {
         self.trust
     }
 
+    /// The paired device that it is, if it is one.
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_ref()
+    }
+
     /// What waits to be sent to it.
     pub fn outbound(&self) -> &Arc<Outbound> {
         &self.outbound
@@ -52,6 +68,7 @@ impl Client {
             client_id: String::new(),
             name: "a client".into(),
             trust: self.trust,
+            device: self.device.as_ref().map(|d| d.id.clone()),
         })
     }
 

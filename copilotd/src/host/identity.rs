@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// How far a connection is trusted. Decided by the daemon from the operating system's word,
-/// never from what the client says.
+/// How far a connection is trusted. Decided by the daemon from the operating system's word
+/// or a device's key, never from what the client says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
@@ -11,6 +11,30 @@ pub enum Trust {
     Local,
     /// A process that an agent started: may look, may not act.
     Agent,
+    /// A paired device: may do what [`crate::remote::narrow`] lists, to sessions that are reachable
+    /// from elsewhere.
+    Remote,
+}
+
+impl Trust {
+    /// The word in states and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Agent => "agent",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// A paired device, as the machine knows it. What the device calls itself counts for nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Follows from its key; see docs/link-protocol.md.
+    pub id: String,
+    /// The name that was given to it at this machine.
+    pub name: String,
 }
 
 /// A client as others see it.
@@ -22,6 +46,8 @@ pub struct Identity {
     pub name: String,
     /// What the connection may do.
     pub trust: Trust,
+    /// The paired device that it is, for [`Trust::Remote`].
+    pub device: Option<String>,
 }
 
 /// Why an agent's process may not do what it asked for.

@@ -21,6 +21,8 @@ use super::sequencer::Replay;
 use super::{Client, Host, ROOT};
 use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
 use crate::permissions::Rule;
+use crate::remote::narrow;
+use crate::session::remote::REMOTE;
 use crate::session::{Input, Launch, NewSession, View, chat_uri, session_of_channel, session_uri};
 use crate::store::Position;
 
@@ -91,6 +93,9 @@ impl Host {
                 "the first request must be `initialize`",
             ));
         }
+        if !narrow::may_call(client.trust(), method) {
+            return Err(no_method(method));
+        }
         if client.trust() == Trust::Agent && matches!(method, "createSession" | "disposeSession") {
             return Err(RpcError::denied(AGENT_MAY_ONLY_READ));
         }
@@ -113,7 +118,7 @@ impl Host {
                 self.unsubscribe(client, &params.channel).await;
                 done(&json!({}))
             }
-            "listSessions" => self.list_sessions(&rpc::params(params)?).await,
+            "listSessions" => self.list_sessions(client, &rpc::params(params)?).await,
             "createSession" => self.create_session(client, rpc::params(params)?).await,
             "disposeSession" => {
                 let params: DisposeSessionParams = rpc::params(params)?;
@@ -128,35 +133,33 @@ impl Host {
             }
             "fetchTurns" => {
                 let params: FetchTurnsParams = rpc::params(params)?;
-                let (client, request_id) = (Arc::clone(client), id_or_null());
                 let input = Input::FetchTurns {
-                    client,
-                    request_id,
+                    client: Arc::clone(client),
+                    request_id: id_or_null(),
                     cursor: params.cursor,
                 };
-                self.to_session(&params.channel, input).await?;
+                self.to_session(client, &params.channel, input).await?;
                 Ok(None)
             }
-            "resourceRead" => self.resource_read(rpc::params(params)?).await,
+            "resourceRead" => self.resource_read(client, rpc::params(params)?).await,
             "dispatchAction" => {
                 self.dispatch_action(client, rpc::params(params)?).await?;
                 Ok(None)
             }
             "ping" => done(&json!(null)),
-            other => {
-                let message = format!("this host has no method `{other}`");
-                Err(RpcError::new(
-                    json_rpc_error_codes::METHOD_NOT_FOUND,
-                    message,
-                ))
-            }
+            other => Err(no_method(other)),
         }
     }
 
-    async fn to_session(self: &Arc<Self>, channel: &str, input: Input) -> Result<(), RpcError> {
+    async fn to_session(
+        self: &Arc<Self>,
+        client: &Client,
+        channel: &str,
+        input: Input,
+    ) -> Result<(), RpcError> {
         let handle = match session_of_channel(channel) {
-            Some(id) => self.find(id).await,
-            None => None,
+            Some(id) if self.is_there_for(client, id) => self.find(id).await,
+            _ => None,
         };
         let handle = handle.ok_or_else(|| RpcError::session_not_found(channel))?;
         handle
@@ -226,6 +229,10 @@ impl Host {
             &params.subscriptions,
             client.id(),
             client.outbound(),
+            |channel| match session_of_channel(channel) {
+                Some(session) => self.is_there_for(client, session),
+                None => true,
+            },
         );
         let result = match replay {
             Replay::Actions { envelopes, missing } => {
@@ -261,6 +268,7 @@ impl Host {
             // The session ended meanwhile; its channels are closed.
             let _ = self
                 .to_session(
+                    client,
                     channel,
                     Input::Attached {
                         client: Arc::clone(client),
@@ -278,14 +286,13 @@ impl Host {
         let session = session_of_channel(channel)?;
         client.note_session(session);
         let (reply, snapshot) = oneshot::channel();
-        let (client, channel) = (Arc::clone(client), channel.to_owned());
         let input = Input::Snapshot {
-            client,
-            channel: channel.clone(),
+            client: Arc::clone(client),
+            channel: channel.to_owned(),
             view: View::default(),
             reply,
         };
-        self.to_session(&channel, input).await.ok()?;
+        self.to_session(client, channel, input).await.ok()?;
         snapshot.await.ok().flatten()
     }
 
@@ -342,7 +349,7 @@ impl Host {
             view: View { turns: view },
             latency,
         };
-        self.to_session(&params.channel, input).await?;
+        self.to_session(client, &params.channel, input).await?;
         Ok(None)
     }
 
@@ -363,7 +370,11 @@ impl Host {
     }
 
     /// Newest first. The cursor is the place in the list by time, so that a page holds under change.
-    async fn list_sessions(&self, params: &ListSessionsParams) -> Result<Option<String>, RpcError> {
+    async fn list_sessions(
+        &self,
+        client: &Client,
+        params: &ListSessionsParams,
+    ) -> Result<Option<String>, RpcError> {
         let invalid = || RpcError::invalid_params("this cursor is not one of this list");
         let before = match &params.cursor {
             Some(cursor) => Some(position(cursor).ok_or_else(invalid)?),
@@ -373,9 +384,12 @@ impl Host {
         let limit = limit.filter(|l| *l > 0).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let live: Vec<SessionSummary> = self.live_sessions().iter().map(|s| s.summary()).collect();
         // What lives is newer than what the store has of it, and may stand elsewhere in the list.
-        let stored = self
-            .stored_summaries(before.clone(), limit + live.len() + 1)
-            .await;
+        let at_most = match client.trust() {
+            // Most of what is stored is not there for a device.
+            Trust::Remote => usize::MAX,
+            Trust::Local | Trust::Agent => limit + live.len() + 1,
+        };
+        let stored = self.stored_summaries(before.clone(), at_most).await;
         let is_live = |s: &SessionSummary| live.iter().any(|l| l.resource == s.resource);
         let mut items: Vec<SessionSummary> = stored.into_iter().filter(|s| !is_live(s)).collect();
         let on_page = |s: &&SessionSummary| {
@@ -384,6 +398,9 @@ impl Host {
                 .is_none_or(|b| key(s) < (&b.modified_at, &b.id))
         };
         items.extend(live.iter().filter(on_page).cloned());
+        items.retain(|s| {
+            session_of_channel(&s.resource).is_some_and(|id| self.is_there_for(client, id))
+        });
         items.sort_by(|a, b| key(b).cmp(&key(a)));
         let more = items.len() > limit;
         items.truncate(limit);
@@ -423,8 +440,14 @@ impl Host {
             );
             return Err(RpcError::new(ahp_error_codes::PROVIDER_NOT_FOUND, message));
         }
-        let folder = folder(params.working_directories.as_deref().unwrap_or_default())?;
-        let launch = launch(params.config.unwrap_or_default())?;
+        let directories = params.working_directories.as_deref().unwrap_or_default();
+        let config = params.config.unwrap_or_default();
+        if client.trust() == Trust::Remote {
+            self.may_start_remotely(directories, &config)?;
+        }
+        let folder = folder(directories)?;
+        let mut launch = launch(config)?;
+        self.remote_at_start(client, &folder, &mut launch).await?;
         let environment = client.environment();
         let new = NewSession {
             id: id.to_owned(),
@@ -460,8 +483,8 @@ impl Host {
             client_seq,
         };
         let known = match session_of_channel(&channel) {
-            Some(id) => self.find(id).await.is_some(),
-            None => false,
+            Some(id) if self.is_there_for(client, id) => self.find(id).await.is_some(),
+            _ => false,
         };
         // What cannot be kept is refused, not forgotten. Stopping what fills the disk is not.
         let no_space = match &action {
@@ -472,10 +495,7 @@ impl Host {
             let reason = match (known, no_space) {
                 (true, Some(no_space)) => no_space.to_string(),
                 (true, None) => "the output of a command takes no input".to_owned(),
-                (false, _) => format!(
-                    "there is no session behind {}",
-                    channel.chars().take(100).collect::<String>()
-                ),
+                (false, _) => super::no_session_behind(&channel),
             };
             self.reject(client, &channel, &action, &origin, &reason);
             return Ok(());
@@ -486,7 +506,7 @@ impl Host {
             origin,
             action: Box::new(action),
         };
-        self.to_session(&channel, input).await
+        self.to_session(client, &channel, input).await
     }
 
     fn reject(
@@ -507,7 +527,11 @@ impl Host {
     }
 
     /// Only what sessions reference; never the file system at large.
-    async fn resource_read(&self, params: ResourceReadParams) -> Result<Option<String>, RpcError> {
+    async fn resource_read(
+        &self,
+        client: &Client,
+        params: ResourceReadParams,
+    ) -> Result<Option<String>, RpcError> {
         let not_found = || RpcError::not_found(format!("there is no content {}", params.uri));
         let reference: ContentUri = params.uri.parse().map_err(|_| {
             RpcError::denied("only content that a session references can be read (copilot-content: and copilot-output:)")
@@ -515,6 +539,9 @@ impl Host {
         let session = match &reference {
             ContentUri::Content { session, .. } | ContentUri::Output { session, .. } => session,
         };
+        if !self.is_there_for(client, session) {
+            return Err(not_found());
+        }
         // A session's channel gives what that session references; the root channel gives any.
         if params.channel != ROOT && session_of_channel(&params.channel) != Some(session) {
             return Err(not_found());
@@ -557,6 +584,11 @@ impl Host {
             content_type: Some("text/plain".into()),
         })
     }
+}
+
+fn no_method(method: &str) -> RpcError {
+    let message = format!("this host has no method `{method}`");
+    RpcError::new(json_rpc_error_codes::METHOD_NOT_FOUND, message)
 }
 
 fn read_reference(contents: &ContentStore, reference: &ContentUri) -> std::io::Result<Vec<u8>> {
@@ -636,8 +668,13 @@ fn introduce(client: &Client, client_id: &str, name: Option<String>) -> Result<(
         .filter(|n| !n.is_empty() && !n.eq_ignore_ascii_case("policy"));
     let identity = Identity {
         client_id: client_id.to_owned(),
-        name: name.unwrap_or_else(|| "a client".into()),
+        name: match client.device() {
+            // Its name was given to it at this machine.
+            Some(device) => device.name.clone(),
+            None => name.unwrap_or_else(|| "a client".into()),
+        },
         trust: client.trust(),
+        device: client.device().map(|d| d.id.clone()),
     };
     match client.introduce(identity) {
         true => Ok(()),
@@ -680,6 +717,7 @@ fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
             "denyTools" => launch.deny = rules(&key, value)?,
             "allowAllTools" => launch.allow_all = flag(&key, &value)?,
             "unattended" => launch.unattended = flag(&key, &value)?,
+            REMOTE => launch.remote = Some(flag(&key, &value)?),
             other => {
                 return Err(RpcError::invalid_params(format!(
                     "a session has no setting `{other}`"

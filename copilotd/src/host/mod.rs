@@ -12,6 +12,7 @@ pub mod outbound;
 pub mod rpc;
 pub mod sequencer;
 mod shared;
+mod start_remote;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use crate::agent::{STATE_DIR_VARIABLE, tree};
 use crate::pause;
 use crate::session::{self, Input, NewSession, SessionHandle};
 use crate::store::{Batch, Operation, Position, Store, StoredSession, StoredSummary};
-use identity::Trust;
+use identity::{Device, Trust};
 
 /// URI of the root channel.
 pub const ROOT: &str = ahp_types::ROOT_RESOURCE_URI;
@@ -51,6 +52,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The word for what a session does, from its line in lists.
 pub fn state_word(summary: &SessionSummary) -> Option<&str> {
     summary.meta.as_ref()?.get("copilot.state")?.as_str()
+}
+
+/// Whether remote access is on, from a session's line in lists.
+fn is_remote(summary: &SessionSummary) -> bool {
+    let remote = summary.meta.as_ref().and_then(|m| m.get("copilot.remote"));
+    remote.is_some_and(|r| r["on"] == true)
+}
+
+/// The reason for a rejection of what is dispatched to a session that does not exist.
+pub(crate) fn no_session_behind(channel: &str) -> String {
+    let shown: String = channel.chars().take(100).collect();
+    format!("there is no session behind {shown}")
 }
 
 fn sweep(store: &Store, agent_state_dir: &std::path::Path) {
@@ -98,6 +111,21 @@ impl Host {
         let client = Arc::new(Client::new(id, trust));
         lock(&self.clients).insert(id, Arc::clone(&client));
         client
+    }
+
+    /// A new connection of a paired device.
+    pub fn connect_device(&self, device: Device) -> Arc<Client> {
+        let id = self
+            .next_client
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let client = Arc::new(Client::of_device(id, device));
+        lock(&self.clients).insert(id, Arc::clone(&client));
+        client
+    }
+
+    /// Whether the session of this id is there for a client, as far as trust goes.
+    pub(crate) fn is_there_for(&self, client: &Client, session: &str) -> bool {
+        client.trust() != Trust::Remote || self.shared.remote.is_on(session)
     }
 
     /// The connection is gone.
@@ -176,9 +204,10 @@ impl Host {
             return false;
         }
         let (handle, task) = session::start(new, Arc::clone(&self.shared)).await;
-        let summary = handle.summary();
+        let (id, summary) = (Arc::clone(&handle.id), handle.summary());
         self.admit_handle(handle, task);
         self.shared.notify_root(
+            &id,
             "root/sessionAdded",
             &json!({"channel": ROOT, "summary": summary}),
         );
@@ -229,6 +258,11 @@ impl Host {
             tracing::error!(%error, "leftovers of an earlier daemon could not be swept");
         }
         for summary in self.stored_summaries(None, usize::MAX).await {
+            if let Some(id) = session::session_of_channel(&summary.resource)
+                && is_remote(&summary)
+            {
+                self.shared.remote.set(id, true);
+            }
             let word = state_word(&summary).unwrap_or_default();
             if !matches!(word, "idle" | "error" | "stored") {
                 let id = session::session_of_channel(&summary.resource).map(str::to_owned);
@@ -265,9 +299,11 @@ impl Host {
         lock(&self.sessions).remove(id);
         let uri = session::session_uri(id);
         self.shared.notify_root(
+            id,
             "root/sessionRemoved",
             &json!({"channel": ROOT, "session": uri}),
         );
+        self.shared.remote.set(id, false);
         true
     }
 

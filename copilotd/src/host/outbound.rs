@@ -140,6 +140,7 @@ struct Queue {
 pub struct Outbound {
     queue: Mutex<Queue>,
     changed: Notify,
+    device: bool,
 }
 
 /// What [`Outbound::next`] gives to the transport.
@@ -152,6 +153,20 @@ pub enum Next {
 }
 
 impl Outbound {
+    /// The queue of a paired device.
+    #[must_use]
+    pub fn of_device() -> Self {
+        Self {
+            device: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a paired device is behind it.
+    pub fn is_device(&self) -> bool {
+        self.device
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -56,6 +56,27 @@ pub struct Sequencer {
     low_at: AtomicU64,
 }
 
+/// Who of a channel's subscribers a notification is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All of them.
+    Everybody,
+    /// All but paired devices.
+    ThisMachine,
+    /// Paired devices only.
+    Devices,
+}
+
+impl Audience {
+    fn has(self, outbound: &Outbound) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::ThisMachine => !outbound.is_device(),
+            Self::Devices => outbound.is_device(),
+        }
+    }
+}
+
 /// What a reconnecting client gets.
 pub enum Replay {
     /// The envelopes after the number it last saw, as JSON, and the channels that are gone.
@@ -270,13 +291,15 @@ impl Sequencer {
     }
 
     /// Subscribes a reconnecting client to those of `channels` that still exist and gives what it
-    /// missed, in one step. With [`Replay::TooOld`] nothing was subscribed.
+    /// missed, in one step. With [`Replay::TooOld`] nothing was subscribed. Channels that
+    /// `is_there` does not know are missing.
     pub fn replay(
         &self,
         last_seen: u64,
         channels: &[String],
         client: u64,
         outbound: &Arc<Outbound>,
+        is_there: impl Fn(&str) -> bool,
     ) -> Replay {
         let mut inner = self.lock();
         let oldest_kept = inner
@@ -290,7 +313,7 @@ impl Sequencer {
         let mut missing = Vec::new();
         for channel in channels {
             match inner.channels.get_mut(channel.as_str()) {
-                Some(entry) => {
+                Some(entry) if is_there(channel) => {
                     entry.subscriptions.retain(|s| s.client != client);
                     let outbound = Arc::clone(outbound);
                     entry.subscriptions.push(Subscription {
@@ -299,7 +322,7 @@ impl Sequencer {
                         latency: Duration::ZERO,
                     });
                 }
-                None => missing.push(channel.clone()),
+                _ => missing.push(channel.clone()),
             }
         }
         let first = inner.past.partition_point(|p| p.server_seq <= last_seen);
@@ -315,12 +338,22 @@ impl Sequencer {
         Replay::Actions { envelopes, missing }
     }
 
-    /// Queues a notification that is not an action to every subscriber of `channel`.
-    pub fn notify(&self, channel: &str, notification: &Bytes) {
+    /// Queues a notification that is not an action to the subscribers of `channel` that are meant.
+    pub fn notify(&self, channel: &str, notification: &Bytes, audience: Audience) {
         if let Some(entry) = self.lock().channels.get(channel) {
             for subscription in &entry.subscriptions {
-                subscription.outbound.push(notification.clone());
+                if audience.has(&subscription.outbound) {
+                    subscription.outbound.push(notification.clone());
+                }
             }
+        }
+    }
+
+    /// Ends the subscriptions of paired devices to the channels that `is_meant` picks.
+    pub fn drop_devices(&self, is_meant: impl Fn(&str) -> bool) {
+        let mut inner = self.lock();
+        for (_, entry) in inner.channels.iter_mut().filter(|(c, _)| is_meant(c)) {
+            entry.subscriptions.retain(|s| !s.outbound.is_device());
         }
     }
 }
@@ -436,7 +469,7 @@ mod tests {
         let Replay::Actions {
             envelopes: all,
             missing,
-        } = sequencer.replay(1, &channels, 1, &outbound)
+        } = sequencer.replay(1, &channels, 1, &outbound, |_| true)
         else {
             panic!("too old")
         };
@@ -450,7 +483,7 @@ mod tests {
         let outbound = Arc::new(Outbound::default());
         sequencer.open("a");
         assert!(matches!(
-            sequencer.replay(5, &[], 1, &outbound),
+            sequencer.replay(5, &[], 1, &outbound, |_| true),
             Replay::TooOld
         ));
         let large = "x".repeat(REPLAY_BYTES / 4);
@@ -458,11 +491,11 @@ mod tests {
             sequencer.publish("a", &title(&large), None);
         }
         assert!(matches!(
-            sequencer.replay(1, &["a".into()], 1, &outbound),
+            sequencer.replay(1, &["a".into()], 1, &outbound, |_| true),
             Replay::TooOld
         ));
         assert!(matches!(
-            sequencer.replay(9, &["a".into()], 1, &outbound),
+            sequencer.replay(9, &["a".into()], 1, &outbound, |_| true),
             Replay::Actions { .. }
         ));
     }

@@ -8,13 +8,14 @@ use ahp_types::state::AgentInfo;
 use ipc_proto::paths::Paths;
 use tokio::sync::watch;
 
-use super::sequencer::Sequencer;
+use super::sequencer::{Audience, Sequencer};
 use super::{Host, ROOT, rpc};
 use crate::agent::process::KnownChildren;
 use crate::agent::{AgentCommand, BUILT_IN};
 use crate::config::{Loaded, Settings, TrustedFolders};
 use crate::content::ContentStore;
 use crate::permissions::Guard;
+use crate::remote::{Link, RemoteSessions};
 use crate::store::{Store, StoreError};
 
 /// Shared by the host and its sessions.
@@ -31,6 +32,10 @@ pub struct Shared {
     pub guard: Guard,
     /// Sessions on disk.
     pub store: Store,
+    /// Which sessions are there for paired devices.
+    pub remote: RemoteSessions,
+    /// How devices come here.
+    pub link: Link,
     /// How long a session stays in memory when nothing happens and nobody looks.
     pub park_after: Duration,
     host: OnceLock<Weak<Host>>,
@@ -72,6 +77,8 @@ impl Shared {
             known_children: Arc::default(),
             guard: Guard::new(own),
             store: parts.store,
+            remote: RemoteSessions::default(),
+            link: Link::default(),
             park_after: parts.park_after,
             host: OnceLock::new(),
             trusted: parts.trusted,
@@ -199,9 +206,20 @@ impl Shared {
         names.into_iter().filter_map(info).collect()
     }
 
-    /// Tells the subscribers of the root channel.
-    pub fn notify_root(&self, method: &str, params: &impl serde::Serialize) {
+    /// Tells the subscribers of the root channel something about a session: paired devices only
+    /// when the session is there for them.
+    pub fn notify_root(&self, session: &str, method: &str, params: &impl serde::Serialize) {
+        let audience = match self.remote.is_on(session) {
+            true => Audience::Everybody,
+            false => Audience::ThisMachine,
+        };
         self.sequencer
-            .notify(ROOT, &rpc::notification(method, params));
+            .notify(ROOT, &rpc::notification(method, params), audience);
+    }
+
+    /// Tells paired devices only.
+    pub fn notify_devices(&self, method: &str, params: &impl serde::Serialize) {
+        self.sequencer
+            .notify(ROOT, &rpc::notification(method, params), Audience::Devices);
     }
 }

@@ -54,7 +54,7 @@ async fn connection(incoming: Incoming, daemon: Arc<Daemon>) {
     let trust = trust_of(pid);
     let told = match trust {
         Trust::Local => hello::Trust::Local,
-        Trust::Agent => hello::Trust::Agent,
+        Trust::Agent | Trust::Remote => hello::Trust::Agent,
     };
     let connection = match incoming.handshake(crate::BUILD, told).await {
         Ok(connection) => connection,

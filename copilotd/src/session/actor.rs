@@ -44,6 +44,10 @@ pub(super) struct Actor {
     pub(super) go_on: bool,
     pub(super) trusted: bool,
     pub(super) closed: bool,
+    /// Whether remote access was on when somebody closed the session.
+    pub(super) remote_before_close: bool,
+    /// Why remote access is off though it was asked for, for people.
+    pub(super) remote_refusal: Option<String>,
     /// Whether a person named the session; then no agent renames it.
     pub(super) named_by_person: bool,
     pub(super) clients: Vec<Arc<Client>>,
@@ -80,6 +84,7 @@ impl Actor {
 
     fn new_with(model: Model, new: NewSession, own_inputs: mpsc::WeakSender<Input>) -> Self {
         let summary = Arc::new(Mutex::new(model.summary("idle", false)));
+        let remote_refusal = new.launch.remote_refusal.clone();
         Self {
             model,
             folder: new.folder,
@@ -94,6 +99,8 @@ impl Actor {
             go_on: false,
             trusted: false,
             closed: false,
+            remote_before_close: false,
+            remote_refusal,
             named_by_person: false,
             clients: Vec::new(),
             own_inputs,
@@ -131,6 +138,7 @@ impl Actor {
         actor.acp_session = extras.acp_session.clone();
         actor.trusted = extras.trusted;
         actor.closed = extras.closed;
+        actor.remote_before_close = extras.remote_before_close;
         actor.named_by_person = extras.named_by_person;
         actor.kept_extras = Some(extras);
         actor.stored = true;
@@ -266,7 +274,12 @@ impl Actor {
         action: StateAction,
     ) {
         let identity = client.identity();
+        if !self.is_there_for(identity.trust) {
+            self.not_there(client, channel, &action, origin);
+            return;
+        }
         let known = self.known_from_before(&action).await;
+        let remote_refused = self.remote_refused(&action).await;
         let admitted = admit::admit(
             &Context {
                 session: &self.model.session,
@@ -276,6 +289,7 @@ impl Actor {
                 answers: &self.model.answers,
                 steering_handed_over: self.steering_handed_over.as_deref(),
                 cancelling: self.turn.as_ref().is_some_and(Turn::is_cancelling),
+                remote_refused: remote_refused.as_deref(),
                 now: &now(),
             },
             channel,
@@ -288,6 +302,12 @@ impl Actor {
         match admitted {
             Ok(admitted) => {
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), "admitted");
+                if matches!(
+                    admitted,
+                    Admitted::StartTurn(_) | Admitted::Resume(_) | Admitted::Pend(_)
+                ) {
+                    self.restore_remote().await;
+                }
                 self.carry_out(admitted, origin);
             }
             Err(reason) => {
@@ -302,6 +322,25 @@ impl Actor {
                 );
             }
         }
+    }
+
+    /// A session that is not there for a device answers as one that does not exist.
+    fn not_there(
+        &self,
+        client: &Client,
+        channel: &str,
+        action: &StateAction,
+        origin: &ActionOrigin,
+    ) {
+        let reason = crate::host::no_session_behind(channel);
+        let sequencer = &self.model.shared.sequencer;
+        sequencer.send_to(
+            client.outbound(),
+            channel,
+            action,
+            Some(origin),
+            Some(&reason),
+        );
     }
 
     /// The rejection of an input whose turn is so old that only the store knows it.
@@ -323,6 +362,7 @@ impl Actor {
         match admitted {
             Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
             Admitted::Resume(action) => self.resume_turn(action, origin),
+            Admitted::Configure(action) => self.configure(action, origin),
             Admitted::Cancel(_) => self.cancel(origin),
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
@@ -472,6 +512,9 @@ impl Actor {
                 Value::Array(self.clients.iter().map(client).collect()),
             );
         }
+        if let Some(remote) = self.remote_meta() {
+            meta.insert("copilot.remote".into(), remote);
+        }
         if let Some(agent) = &self.agent {
             meta.insert(
                 "copilot.agent".into(),
@@ -482,9 +525,14 @@ impl Actor {
         self.model.settle(meta);
     }
 
+    /// The session's line in lists, as it is now.
+    pub(super) fn summary_now(&self) -> SessionSummary {
+        self.model.summary(self.state_word(), self.closed)
+    }
+
     /// Tells the lists what changed.
     pub(super) fn publish_summary(&mut self) {
-        let summary = self.model.summary(self.state_word(), self.closed);
+        let summary = self.summary_now();
         let mut listed = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         if *listed == summary {
             return;
@@ -505,6 +553,7 @@ impl Actor {
         *listed = summary;
         drop(listed);
         self.model.shared.notify_root(
+            &self.model.id,
             "root/sessionSummaryChanged",
             &json!({"channel": "ahp-root://", "session": self.model.session_uri, "changes": changes}),
         );
@@ -527,6 +576,7 @@ impl Actor {
         if self.turn.is_some() {
             self.end_turn(End::Cancelled);
         }
+        self.end_remote();
         self.closed = true;
     }
 

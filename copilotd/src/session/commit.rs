@@ -105,6 +105,7 @@ impl Actor {
             self.keep(operations, durable).await;
         }
         points.reached("before-echo");
+        self.turn_devices_over();
         for Outgoing {
             on_chat,
             action,
@@ -199,7 +200,7 @@ impl Actor {
     }
 
     fn summary_operation(&mut self) -> Option<Operation> {
-        let summary = self.model.summary(self.state_word(), self.closed);
+        let summary = self.summary_now();
         if self.kept_summary.as_ref() == Some(&summary) {
             return None;
         }
@@ -259,6 +260,7 @@ impl Actor {
             acp_session: self.acp_session.clone(),
             trusted: self.trusted,
             closed: self.closed,
+            remote_before_close: self.remote_before_close,
             named_by_person: self.named_by_person,
             answers: self.model.answers_in_order(),
             todos: self.model.todos.clone(),

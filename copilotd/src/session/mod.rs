@@ -10,6 +10,7 @@ mod commit;
 mod permission;
 mod persist;
 mod question;
+pub mod remote;
 mod search;
 mod state;
 mod terminal;
@@ -63,6 +64,10 @@ pub struct Launch {
     pub allow_all: bool,
     /// Nobody can be asked.
     pub unattended: bool,
+    /// Whether paired devices may know of it from the start; `None` is for the host to decide.
+    pub remote: Option<bool>,
+    /// Why they may not, though it was asked for.
+    pub remote_refusal: Option<String>,
 }
 
 /// How a chat is to be shown.
@@ -194,6 +199,7 @@ pub async fn start(
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
     let mut actor = actor::Actor::new(new, shared, sender.downgrade());
     actor.keep_first().await;
+    actor.announce_remote();
     spawn(actor, sender, receiver)
 }
 

@@ -42,6 +42,7 @@ pub(super) struct Extras {
     pub(super) acp_session: Option<String>,
     pub(super) trusted: bool,
     pub(super) closed: bool,
+    pub(super) remote_before_close: bool,
     pub(super) named_by_person: bool,
     /// Oldest first.
     pub(super) answers: Vec<(String, Answer)>,
@@ -55,6 +56,9 @@ impl Extras {
             deny: rules(&self.deny),
             allow_all: self.allow_all,
             unattended: self.unattended,
+            // From here on the config in the state has it.
+            remote: None,
+            remote_refusal: None,
         }
     }
 

@@ -10,7 +10,7 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::persist::Revived;
-use super::{NewSession, chat_uri, session_uri};
+use super::{NewSession, chat_uri, remote, session_uri};
 use crate::agent::translate::Todo;
 use crate::host::Shared;
 use crate::host::admit::Answer;
@@ -345,6 +345,9 @@ impl Model {
         if closed {
             meta.insert("copilot.closed".into(), json!(true));
         }
+        if remote::is_on(self.session.config.as_ref()) {
+            meta.insert("copilot.remote".into(), json!({"on": true}));
+        }
         SessionSummary {
             provider: self.session.provider.clone(),
             title: self.session.title.clone(),
@@ -433,6 +436,7 @@ fn config(new: &NewSession) -> SessionConfigState {
             "unattended".to_owned(),
             property("boolean", "Nobody can be asked"),
         ),
+        (remote::REMOTE.to_owned(), remote::property()),
     ]);
     let rules = |rules: &[crate::permissions::Rule]| {
         rules.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -442,6 +446,10 @@ fn config(new: &NewSession) -> SessionConfigState {
         ("denyTools".to_owned(), json!(rules(&new.launch.deny))),
         ("allowAllTools".to_owned(), json!(new.launch.allow_all)),
         ("unattended".to_owned(), json!(new.launch.unattended)),
+        (
+            remote::REMOTE.to_owned(),
+            json!(new.launch.remote == Some(true)),
+        ),
     ]);
     SessionConfigState {
         schema: SessionConfigSchema {

@@ -25,7 +25,11 @@ impl Actor {
         view: View,
         latency: Duration,
     ) {
-        let Some(state) = self.snapshot_state(client.id(), channel, view).await else {
+        let state = match self.is_there_for(client.trust()) {
+            true => self.snapshot_state(client.id(), channel, view).await,
+            false => None,
+        };
+        let Some(state) = state else {
             self.reply_error(
                 client,
                 request_id,
@@ -61,6 +65,9 @@ impl Actor {
         channel: &str,
         view: View,
     ) -> Option<Snapshot> {
+        if !self.is_there_for(client.trust()) {
+            return None;
+        }
         let state = self.snapshot_state(client.id(), channel, view).await?;
         let mut at = 0;
         let sequencer = &self.model.shared.sequencer;
@@ -83,6 +90,9 @@ impl Actor {
 
     /// A client watches: it is shown to others, and its environment is the newest.
     pub(super) fn attached(&mut self, client: Arc<Client>) {
+        if !self.is_there_for(client.trust()) {
+            return;
+        }
         if let Some(environment) = client.environment() {
             self.environment = Some(environment);
         }
@@ -123,6 +133,11 @@ impl Actor {
         request_id: &Value,
         cursor: Option<&str>,
     ) {
+        if !self.is_there_for(client.trust()) {
+            let error = rpc::RpcError::session_not_found(&self.model.chat_uri);
+            self.reply_error(client, request_id, &error);
+            return;
+        }
         let before = match cursor {
             Some(END) => self.total_turns(),
             Some(cursor) => {

@@ -11,7 +11,7 @@ use ahp_types::state::{
     ActiveTurn, ChatState, ResponsePart, SessionState, Snapshot, SnapshotState, Turn,
 };
 use copilotd::agent::environment::SessionEnvironment;
-use copilotd::host::identity::Trust;
+use copilotd::host::identity::{Device, Trust};
 use copilotd::host::outbound::Next;
 use copilotd::host::{Client, Host};
 use serde_json::{Value, json};
@@ -37,6 +37,16 @@ pub(super) struct TestClient {
 impl TestClient {
     pub(super) fn new(host: &Arc<Host>, trust: Trust) -> Self {
         let client = host.connect(trust);
+        Self::on(host, client)
+    }
+
+    /// A paired device.
+    pub(super) fn device(host: &Arc<Host>, id: &str, name: &str) -> Self {
+        let (id, name) = (id.to_owned(), name.to_owned());
+        Self::on(host, host.connect_device(Device { id, name }))
+    }
+
+    fn on(host: &Arc<Host>, client: Arc<Client>) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
         client.set_environment(SessionEnvironment {
             vars: vec![("PATH".into(), path)],

@@ -15,6 +15,7 @@ mod clients;
 mod connections;
 mod permissions;
 mod queue;
+mod remote;
 mod script;
 mod sessions;
 mod turns;

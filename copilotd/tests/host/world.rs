@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use copilotd::agent::tree;
-use copilotd::config::{AgentSettings, Loaded, Settings, TrustedFolders};
+use copilotd::config::{AgentSettings, Loaded, RemoteSettings, Settings, TrustedFolders};
 use copilotd::host::identity::Trust;
 use copilotd::host::{Host, Parts, Shared};
 use ipc_proto::paths::Paths;
@@ -103,6 +103,27 @@ impl World {
         let mut client = self.stranger(Trust::Local);
         client.initialize(name, &[]).await;
         client
+    }
+
+    /// From now on these settings hold for remote access.
+    pub(super) fn change_remote(&self, change: impl FnOnce(&mut RemoteSettings)) {
+        self.settings.send_modify(|loaded| {
+            let mut settings = loaded.settings.clone();
+            change(&mut settings.remote);
+            *loaded = Arc::new(Loaded {
+                settings,
+                problems: Vec::new(),
+            });
+        });
+    }
+
+    /// A paired device that has introduced itself.
+    pub(super) async fn device(&self, name: &str) -> TestClient {
+        let mut device = TestClient::device(&self.host, &format!("id of {name}"), name);
+        device
+            .initialize("the device's own name", &["ahp-root://"])
+            .await;
+        device
     }
 
     /// A connection that has not said anything.

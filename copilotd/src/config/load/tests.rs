@@ -39,6 +39,9 @@ fn everything_that_can_be_set() {
             "permissions": {"allow": ["shell(git:*)", "write(src)",], "deny": ["shell(git push)"]},
             "trustedFolders": ["/srv/work", "~/projects"],
             "logLevel": "trace",
+            "remoteSessions": true,
+            "remote": {"requireGithubRepository": false, "githubHosts": ["ghe.example"],
+                "maxSessionBytes": 1000, "onResume": "restore", "relay": "https://relay.example"},
         }"#,
     );
     assert_eq!(settings.model.as_deref(), Some("gpt-x"));
@@ -64,6 +67,12 @@ fn everything_that_can_be_set() {
         ["/srv/work", "~/projects"].map(PathBuf::from)
     );
     assert_eq!(settings.log_level, LogLevel::Trace);
+    let remote = settings.remote;
+    assert!(remote.sessions && !remote.require_github_repository());
+    assert_eq!(remote.github_hosts, ["ghe.example"]);
+    assert_eq!(remote.max_session_bytes(), 1000);
+    assert_eq!(remote.on_resume, crate::config::OnResume::Restore);
+    assert_eq!(remote.relay.as_deref(), Some("https://relay.example"));
 }
 
 #[test]
@@ -117,6 +126,22 @@ fn a_bad_value_is_named_and_the_previous_one_kept_while_others_apply() {
             "trustedFolders",
             r#""trustedFolders": ["~x"]"#,
             "`~x`, which begins neither",
+        ),
+        (
+            "remoteSessions",
+            r#""remoteSessions": "yes""#,
+            "must be true or false, not a text",
+        ),
+        ("remote", r#""remote": true"#, "`remote` must be an object"),
+        (
+            "remote.maxSessionBytes",
+            r#""remote": {"maxSessionBytes": -1}"#,
+            "must be a number of bytes",
+        ),
+        (
+            "remote.onResume",
+            r#""remote": {"onResume": true}"#,
+            "must be \"off\" or \"restore\"",
         ),
         ("agents", r#""agents": ["x"]"#, "`agents` must be an object"),
         (

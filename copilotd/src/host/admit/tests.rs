@@ -4,10 +4,12 @@
 //! Every row is also tried by an agent's process and on another session's channels, which must
 //! fail, and what a row admits must have an effect on the state by the real reducers.
 
+mod devices;
 mod host_only;
 mod messages;
 mod permissions;
 mod questions;
+mod remote_access;
 mod turns;
 mod world;
 
@@ -48,6 +50,9 @@ fn holds_for_all(world: &World, action: &Value) -> Result<(), String> {
     if world.clone().by_an_agent().dispatch(action) != Err(AGENT_MAY_ONLY_READ.into()) {
         return Err("an agent's process may do it".into());
     }
+    if world.clone().by_a_device().dispatch(action).is_ok() && world.dispatch(action).is_err() {
+        return Err("a device may do what nobody else may".into());
+    }
     for channel in [OTHERS_SESSION, OTHERS_CHAT, "ahp-root://", ""] {
         if world.dispatch_on(channel, action).is_ok() {
             return Err(format!("it goes through on the channel `{channel}`"));
@@ -69,6 +74,7 @@ fn outcome(result: Result<Admitted, Rejection>) -> Value {
         Ok(Admitted::StartTurn(action)) => json!({ "start turn": action }),
         Ok(Admitted::Pend(action)) => json!({ "pend": action }),
         Ok(Admitted::Resume(action)) => json!({ "resume": action }),
+        Ok(Admitted::Configure(action)) => json!({ "configure": action.config }),
         Ok(Admitted::Cancel(turn)) => json!({ "cancel": turn }),
         Ok(Admitted::Confirm { action, answer }) => {
             json!({"confirm": action, "answer": answer.to_json()})

@@ -124,35 +124,6 @@ fn only_the_host_sends_these() {
 }
 
 #[test]
-fn settings_hold_for_the_life_of_a_session() {
-    check([
-        (
-            "loosening the rules",
-            World::idle(),
-            json!({"type": "session/configChanged", "config": {"unattended": true, "allowAllTools": true}}),
-            rejected(
-                "the settings of a running session cannot be changed (`allowAllTools`, `unattended`)",
-            ),
-        ),
-        (
-            "nothing in particular",
-            World::idle(),
-            json!({"type": "session/configChanged", "config": {}, "replace": true}),
-            rejected("the settings of a running session cannot be changed"),
-        ),
-        (
-            "settings with endless and nasty names",
-            World::idle(),
-            json!({"type": "session/configChanged", "config": {"x".repeat(5000): 1, "\u{1b}[2J": 2}}),
-            rejected(&format!(
-                "the settings of a running session cannot be changed (`[2J`, `{}`)",
-                "x".repeat(60)
-            )),
-        ),
-    ]);
-}
-
-#[test]
 fn what_is_not_understood_is_said_by_name() {
     check([
         (

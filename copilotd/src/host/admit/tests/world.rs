@@ -19,6 +19,7 @@ pub(super) struct World {
     answers: HashMap<String, Answer>,
     handed_over: Option<String>,
     cancelling: bool,
+    remote_refused: Option<&'static str>,
 }
 
 impl World {
@@ -27,7 +28,8 @@ impl World {
         let chat =
             json!({"resource": CHAT, "title": "", "status": 1, "modifiedAt": NOW, "turns": []});
         let session = json!({"provider": "copilot", "title": "", "status": 1, "lifecycle": "ready",
-            "activeClients": [], "chats": []});
+            "activeClients": [], "chats": [],
+            "config": {"schema": {"type": "object", "properties": {}}, "values": {"remote": false}}});
         let world = Self {
             session: serde_json::from_value(session).unwrap(),
             chat: serde_json::from_value(chat).unwrap(),
@@ -35,10 +37,12 @@ impl World {
                 client_id: "me".into(),
                 name: "terminal pts/1".into(),
                 trust: Trust::Local,
+                device: None,
             },
             answers: HashMap::new(),
             handed_over: None,
             cancelling: false,
+            remote_refused: None,
         };
         world
             .and(json!({"type": "chat/turnStarted", "turnId": "done", "startedAt": NOW, "message": message("before")}))
@@ -131,6 +135,19 @@ impl World {
         self
     }
 
+    /// Something speaks against reaching this session from elsewhere.
+    pub(super) fn not_remotely(mut self) -> Self {
+        self.remote_refused = Some("Remote session disabled: not in a GitHub repository");
+        self
+    }
+
+    /// The one who asks is a paired device.
+    pub(super) fn by_a_device(mut self) -> Self {
+        self.identity.trust = Trust::Remote;
+        self.identity.device = Some("00112233445566778899aabbccddeeff".into());
+        self
+    }
+
     pub(super) fn by_an_agent(mut self) -> Self {
         self.identity.trust = Trust::Agent;
         self
@@ -168,6 +185,7 @@ impl World {
             answers: &self.answers,
             steering_handed_over: self.handed_over.as_deref(),
             cancelling: self.cancelling,
+            remote_refused: self.remote_refused,
             now: NOW,
         };
         admit(&context, channel, action)
@@ -179,6 +197,7 @@ impl World {
             Admitted::Apply(action) => action,
             Admitted::StartTurn(action) => StateAction::ChatTurnStarted(action),
             Admitted::Resume(action) => StateAction::ChatTurnResume(action),
+            Admitted::Configure(action) => StateAction::SessionConfigChanged(action),
             Admitted::Pend(action) => StateAction::ChatPendingMessageSet(action),
             Admitted::Confirm { action, .. } => StateAction::ChatToolCallConfirmed(action),
             Admitted::CompleteInput { action, .. } => StateAction::ChatInputCompleted(action),
