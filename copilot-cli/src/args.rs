@@ -67,12 +67,52 @@ pub struct RunArgs {
     #[arg(long, value_name = "RULE")]
     pub deny_tool: Vec<String>,
 
-    /// Allow everything that no rule denies
+    /// Allow every tool that no rule denies
     #[arg(long)]
     pub allow_all_tools: bool,
+
+    /// Count every path as inside the folder
+    #[arg(long)]
+    pub allow_all_paths: bool,
+
+    /// Allow every public URL that no rule denies
+    #[arg(long)]
+    pub allow_all_urls: bool,
+
+    /// The three above: allow everything that no rule denies
+    #[arg(long, visible_alias = "yolo")]
+    pub allow_all: bool,
+
+    /// Allow fetching from HOST, such as `example.com`, `*.example.com` or `http://example.com:8080`; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub allow_url: Vec<String>,
+
+    /// Deny fetching from HOST; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub deny_url: Vec<String>,
+
+    /// Count DIR as inside the folder; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub add_dir: Vec<std::path::PathBuf>,
 }
 
 impl RunArgs {
+    /// Whether any flag says what is allowed or denied.
+    pub fn has_rules(&self) -> bool {
+        let lists = [
+            &self.allow_tool,
+            &self.deny_tool,
+            &self.allow_url,
+            &self.deny_url,
+        ];
+        lists.iter().any(|list| !list.is_empty())
+            || !self.add_dir.is_empty()
+            || self.allow_all_tools
+            || self.allow_all_paths
+            || self.allow_all_urls
+            || self.allow_all
+    }
+
     /// The first flag that only means something with `-p`, when there is no `-p`.
     /// (The parser's own check gives way as soon as a prompt is a plain word.)
     pub fn flag_without_prompt(&self) -> Option<&'static str> {
@@ -125,6 +165,12 @@ pub enum Command {
         /// The session: its id, 4 or more characters of it, or its exact title
         #[arg(value_name = "ID")]
         session: String,
+    },
+    /// Explain what an agent may do, and take back what was allowed for good
+    Permissions {
+        /// What to do.
+        #[command(subcommand)]
+        command: PermissionsCommand,
     },
     /// Control the daemon that hosts the sessions
     Daemon {
@@ -225,6 +271,59 @@ pub enum SessionsCommand {
         #[arg(value_name = "ID")]
         session: String,
     },
+}
+
+/// `copilot permissions …`.
+#[derive(Debug, Subcommand)]
+pub enum PermissionsCommand {
+    /// Say whether something would be allowed, denied or asked, and why
+    Explain(ExplainArgs),
+    /// List what is allowed for good in this repository
+    List {
+        /// In every repository
+        #[arg(long)]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take back what is allowed for good in this repository
+    Reset {
+        /// Only this rule, as it is listed
+        rule: Option<String>,
+        /// In every repository
+        #[arg(long)]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `copilot permissions explain`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["command", "read", "write", "url", "tool"])))]
+pub struct ExplainArgs {
+    /// Running this command
+    pub command: Option<String>,
+    /// Reading this path
+    #[arg(long, value_name = "PATH")]
+    pub read: Option<String>,
+    /// Writing this path
+    #[arg(long, value_name = "PATH")]
+    pub write: Option<String>,
+    /// Fetching this URL
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Using this tool, such as `server(tool)`
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// By the rules and in the folder of this session: its id, 4 or more characters of it, or its exact title
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How `copilot sessions export` prints.
@@ -367,6 +466,14 @@ mod tests {
             ),
             (&["sessions", "search"], ErrorKind::MissingRequiredArgument),
             (
+                &["permissions", "explain"],
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                &["permissions", "explain", "ls", "--read", "x"],
+                ErrorKind::ArgumentConflict,
+            ),
+            (
                 &["sessions", "rename", "abcd"],
                 ErrorKind::MissingRequiredArgument,
             ),
@@ -456,7 +563,14 @@ mod tests {
             "--continue",
             "--allow-tool",
             "--deny-tool",
+            "permissions",
             "--allow-all-tools",
+            "--allow-all-paths",
+            "--allow-all-urls",
+            "--yolo",
+            "--allow-url",
+            "--deny-url",
+            "--add-dir",
             "Exit codes",
         ] {
             assert!(help.contains(word), "{word} is missing in\n{help}");

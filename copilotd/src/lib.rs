@@ -25,7 +25,7 @@ use ipc_proto::paths::Paths;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Loaded, LogLevel, TrustedFolders};
+use crate::config::{Approvals, Loaded, LogLevel, Managed, TrustedFolders};
 use crate::host::{Host, Parts, Shared};
 use crate::ipc::Daemon;
 
@@ -82,6 +82,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let service_managed = service::is_managed();
     let socket = service::listen(&paths)?;
     let (settings, _watcher) = config::start(paths.settings_file());
+    let managed_file = config::managed_file(&config::managed_folder());
+    let (managed, _managed_watcher) = config::start_managed(managed_file);
     let level = log_level.unwrap_or(settings.borrow().settings.log_level);
     let log = logging::init(&paths.log_dir(), level, log_to_stderr)
         .context("the log could not be opened")?;
@@ -96,6 +98,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(problem) = problem {
         tracing::error!(%problem, "trusted folders");
     }
+    let (approvals, problem) = Approvals::open(paths.approvals_file());
+    if let Some(problem) = problem {
+        tracing::error!(%problem, "approvals");
+    }
     let (store, notices) = store::open(&paths.data_dir.join("sessions.db"))?;
     for notice in notices {
         tracing::warn!(%notice, "store");
@@ -106,6 +112,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::new(Parts {
         paths,
         settings: settings.clone(),
+        managed: managed.clone(),
+        approvals,
         trusted,
         built_in_agent,
         store,
@@ -124,6 +132,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let numbers = tokio::spawn(reserve_numbers(Arc::clone(&host.shared)));
     let follow = tokio::spawn(follow_settings(settings, Arc::clone(&host), log, log_level));
+    let follow_managed = tokio::spawn(follow_managed(managed));
     let serve = tokio::spawn(ipc::serve(socket.listener, daemon, stop.clone()));
     service::tell_ready();
     tracing::info!(inherited_socket = socket.inherited, "ready");
@@ -139,6 +148,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     serve.await.context("accepting clients ended by a defect")?;
     follow.abort();
+    follow_managed.abort();
     numbers.abort();
     let store = host.shared.store.clone();
     // Everything is kept by now; this waits for what was not waited for.
@@ -187,6 +197,19 @@ async fn follow_settings(
         }
         host.settings_changed();
         if settings.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Logs what is wrong with the managed settings; what they say is looked up when it is needed.
+async fn follow_managed(mut managed: tokio::sync::watch::Receiver<Arc<Managed>>) {
+    loop {
+        let current = Arc::clone(&managed.borrow_and_update());
+        for problem in &current.problems {
+            tracing::error!(%problem, "managed settings");
+        }
+        if managed.changed().await.is_err() {
             return;
         }
     }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 5;
+pub(crate) const REQUEST_VARIANTS: u32 = 8;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
@@ -15,6 +15,8 @@ const MAX_VARIABLES: usize = 16 * 1024;
 const MAX_PROBLEMS: usize = 1024;
 /// The most hits that [`ControlReply::Found`] may have; one with more is not read.
 pub const MAX_FOUND: usize = 1024;
+/// The most approvals that [`ControlReply::Approvals`] may have.
+pub const MAX_APPROVALS: usize = 64 * 1024;
 
 /// A variable's name and value.
 pub type Variable = (Vec<u8>, Vec<u8>);
@@ -44,6 +46,35 @@ pub enum ControlRequest {
         /// The most hits that are wanted; the daemon gives at most [`MAX_FOUND`].
         limit: u32,
     },
+    /// What would be decided about this? Answered with [`ControlReply::Explained`].
+    ExplainPermission(ExplainPermission),
+    /// What is allowed for good? Answered with [`ControlReply::Approvals`].
+    ListApprovals {
+        /// Only in the repository of this folder, as the operating system's bytes; everywhere when
+        /// absent.
+        folder: Option<Vec<u8>>,
+    },
+    /// Take back what is allowed for good. Answered with [`ControlReply::Removed`].
+    ResetApprovals {
+        /// Only in the repository of this folder, as the operating system's bytes; everywhere when
+        /// absent.
+        folder: Option<Vec<u8>>,
+        /// Only this rule, as it is listed; all of them when absent.
+        rule: Option<String>,
+    },
+}
+
+/// Something that an agent might ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainPermission {
+    /// The session whose rules and folder count, as its id; the settings alone when absent.
+    pub session: Option<String>,
+    /// The folder when there is no session, as the operating system's bytes.
+    pub folder: Vec<u8>,
+    /// `shell`, `write`, `read`, `url` or `tool`.
+    pub kind: String,
+    /// The command, the path (relative to the folder), the URL or the name.
+    pub subject: String,
 }
 
 /// What the daemon answers.
@@ -57,6 +88,30 @@ pub enum ControlReply {
     Error(ControlError),
     /// The answer to [`ControlRequest::Search`].
     Found(#[serde(deserialize_with = "found")] Vec<FoundSession>),
+    /// The answer to [`ControlRequest::ExplainPermission`].
+    Explained(ExplainedPermission),
+    /// The answer to [`ControlRequest::ListApprovals`].
+    Approvals(#[serde(deserialize_with = "approvals")] Vec<Approval>),
+    /// The answer to [`ControlRequest::ResetApprovals`]: how many there were.
+    Removed(u32),
+}
+
+/// What would be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedPermission {
+    /// `allow`, `deny` or `ask`.
+    pub decision: String,
+    /// Which rule of which file, or why somebody is asked; a sentence without its full stop.
+    pub reason: String,
+}
+
+/// Something that is allowed in a repository for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The repository's folder.
+    pub repository: String,
+    /// The rule; its paths are relative to the repository.
+    pub rule: String,
 }
 
 /// A place where a search found its words.
@@ -205,6 +260,10 @@ fn found<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FoundSession>
     at_most(MAX_FOUND, deserializer)
 }
 
+fn approvals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Approval>, D::Error> {
+    at_most(MAX_APPROVALS, deserializer)
+}
+
 /// A list with a limit on its length: an empty element takes a byte or two on the wire and many in memory,
 /// so the size of the message alone does not bound what it becomes.
 fn at_most<'de, D, T>(limit: usize, deserializer: D) -> Result<Vec<T>, D::Error>
@@ -318,9 +377,9 @@ mod tests {
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::Search {
-            query: String::new(),
-            limit: 0,
+        let last = ControlRequest::ResetApprovals {
+            folder: None,
+            rule: None,
         };
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);

@@ -220,6 +220,12 @@ impl Paths {
         self.data_dir.join("trusted-folders.json")
     }
 
+    /// What a person allowed for good, by repository.
+    #[must_use]
+    pub fn approvals_file(&self) -> PathBuf {
+        self.data_dir.join("approvals.json")
+    }
+
     /// Makes the runtime folder exist with mode 0700 and checks that nobody else can touch it.
     ///
     /// # Errors

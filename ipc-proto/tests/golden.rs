@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
-    ControlError, ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode, FoundSession,
+    Approval, ControlError, ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode,
+    ExplainPermission, ExplainedPermission, FoundSession,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -93,6 +94,17 @@ fn requests() -> Vec<ControlRequest> {
             query: "déjà vu".to_owned(),
             limit: 50,
         },
+        ControlRequest::ExplainPermission(ExplainPermission {
+            session: Some("6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned()),
+            folder: b"/home/ada/project".to_vec(),
+            kind: "shell".to_owned(),
+            subject: "git status".to_owned(),
+        }),
+        ControlRequest::ListApprovals { folder: None },
+        ControlRequest::ResetApprovals {
+            folder: Some(b"/home/ada/project".to_vec()),
+            rule: Some("shell(git status)".to_owned()),
+        },
     ]
 }
 
@@ -121,6 +133,15 @@ fn replies() -> Vec<ControlReply> {
     };
     replies.push(ControlReply::Found(vec![hit(None), hit(Some("t1"))]));
     replies.push(ControlReply::Found(Vec::new()));
+    replies.push(ControlReply::Explained(ExplainedPermission {
+        decision: "ask".to_owned(),
+        reason: "no rule allows this command".to_owned(),
+    }));
+    replies.push(ControlReply::Approvals(vec![Approval {
+        repository: "/home/ada/project".to_owned(),
+        rule: "shell(git status)".to_owned(),
+    }]));
+    replies.push(ControlReply::Removed(2));
     replies
 }
 
@@ -136,6 +157,9 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::ProvideEnvironment(_) => "request-provide-environment",
         ControlRequest::CloseSession { .. } => "request-close-session",
         ControlRequest::Search { .. } => "request-search",
+        ControlRequest::ExplainPermission(_) => "request-explain-permission",
+        ControlRequest::ListApprovals { .. } => "request-list-approvals",
+        ControlRequest::ResetApprovals { .. } => "request-reset-approvals",
     }
 }
 
@@ -152,6 +176,9 @@ fn reply_name(reply: &ControlReply) -> &'static str {
         },
         ControlReply::Found(hits) if hits.is_empty() => "reply-found-nothing",
         ControlReply::Found(_) => "reply-found",
+        ControlReply::Explained(_) => "reply-explained",
+        ControlReply::Approvals(_) => "reply-approvals",
+        ControlReply::Removed(_) => "reply-removed",
     }
 }
 

@@ -266,7 +266,7 @@ fn a_small_message_cannot_become_a_large_value() {
 fn a_request_of_a_newer_client_is_told_apart_from_nonsense() {
     let read = |payload: &[u8]| feed(&mut daemon(), [frame(3, 0, payload)]);
     assert_eq!(
-        read(&[9, 5, 1, 2, 3]).unwrap(),
+        read(&[9, 200, 1, 2, 3]).unwrap(),
         [Message::UnknownControlRequest { id: 9 }]
     );
     assert_eq!(

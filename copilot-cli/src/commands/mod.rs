@@ -6,6 +6,7 @@ mod cancel;
 mod daemon;
 mod export;
 mod new;
+mod permissions;
 mod prompt;
 mod rename;
 mod resume;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Some(Command::Cancel { session }) => {
             cancel::run(&paths, "cancel", &session, &mut out).await
         }
+        Some(Command::Permissions { command }) => permissions::run(&paths, command, &mut out).await,
         Some(Command::Daemon { command }) => daemon::run(&paths, command, &mut out).await,
     }
 }

@@ -1,5 +1,7 @@
 //! `copilot [PROMPT]` and `copilot -i PROMPT`: a new session, attached.
 
+use std::path::Path;
+
 use ahp_types::commands::CreateSessionParams;
 use ahp_types::common::JsonObject;
 use ipc_proto::paths::Paths;
@@ -50,7 +52,7 @@ pub(super) async fn create(
         meta: None,
         provider: args.agent.clone(),
         working_directories: Some(vec![file_uri(&working_folder()?)]),
-        config: config(args, unattended),
+        config: config(args, &working_folder()?, unattended),
         active_client: None,
         progress_token: None,
     };
@@ -59,19 +61,36 @@ pub(super) async fn create(
 }
 
 /// The session's config: only what was asked for.
-fn config(args: &RunArgs, unattended: bool) -> Option<JsonObject> {
+fn config(args: &RunArgs, folder: &Path, unattended: bool) -> Option<JsonObject> {
     let mut config = JsonObject::new();
-    if !args.allow_tool.is_empty() {
-        config.insert("allowTools".to_owned(), args.allow_tool.clone().into());
+    // A host is a rule that is written shorter.
+    let rules = |tools: &[String], hosts: &[String]| {
+        let hosts = hosts.iter().map(|host| format!("url({host})"));
+        tools.iter().cloned().chain(hosts).collect::<Vec<_>>()
+    };
+    let add_dirs: Vec<String> = args
+        .add_dir
+        .iter()
+        .map(|dir| folder.join(dir).display().to_string())
+        .collect();
+    for (key, list) in [
+        ("allowTools", rules(&args.allow_tool, &args.allow_url)),
+        ("denyTools", rules(&args.deny_tool, &args.deny_url)),
+        ("addDirs", add_dirs),
+    ] {
+        if !list.is_empty() {
+            config.insert(key.to_owned(), list.into());
+        }
     }
-    if !args.deny_tool.is_empty() {
-        config.insert("denyTools".to_owned(), args.deny_tool.clone().into());
-    }
-    if args.allow_all_tools {
-        config.insert("allowAllTools".to_owned(), true.into());
-    }
-    if unattended {
-        config.insert("unattended".to_owned(), true.into());
+    for (key, is_set) in [
+        ("allowAllTools", args.allow_all_tools || args.allow_all),
+        ("allowAllPaths", args.allow_all_paths || args.allow_all),
+        ("allowAllUrls", args.allow_all_urls || args.allow_all),
+        ("unattended", unattended),
+    ] {
+        if is_set {
+            config.insert(key.to_owned(), true.into());
+        }
     }
     (!config.is_empty()).then_some(config)
 }
@@ -82,15 +101,33 @@ mod tests {
 
     #[test]
     fn the_config_holds_what_was_asked_for() {
-        assert_eq!(config(&RunArgs::default(), false), None);
+        let folder = Path::new("/work");
+        assert_eq!(config(&RunArgs::default(), folder, false), None);
         let args = RunArgs {
             allow_tool: vec!["shell(git:*)".to_owned()],
+            allow_url: vec!["*.example.com".to_owned()],
+            deny_url: vec!["example.org".to_owned()],
+            add_dir: vec!["../other".into(), "/abs".into()],
             allow_all_tools: true,
             ..RunArgs::default()
         };
         assert_eq!(
-            Value::from(config(&args, true).unwrap()),
-            serde_json::json!({"allowTools": ["shell(git:*)"], "allowAllTools": true, "unattended": true})
+            Value::from(config(&args, folder, true).unwrap()),
+            serde_json::json!({
+                "allowTools": ["shell(git:*)", "url(*.example.com)"],
+                "denyTools": ["url(example.org)"],
+                "addDirs": ["/work/../other", "/abs"],
+                "allowAllTools": true,
+                "unattended": true,
+            })
+        );
+        let args = RunArgs {
+            allow_all: true,
+            ..RunArgs::default()
+        };
+        assert_eq!(
+            Value::from(config(&args, folder, false).unwrap()),
+            serde_json::json!({"allowAllTools": true, "allowAllPaths": true, "allowAllUrls": true})
         );
     }
 }

@@ -37,14 +37,11 @@ pub(super) fn wanted(args: &RunArgs) -> Option<Wanted> {
 
 pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Result<Exit, CliError> {
     require_terminal()?;
-    let given = !args.allow_tool.is_empty() || !args.deny_tool.is_empty() || args.allow_all_tools;
-    if given || args.agent.is_some() {
+    if args.has_rules() || args.agent.is_some() {
         return Err(CliError::usage(
             "the agent and the rules of a session are set when it is created",
         )
-        .hint(
-            "start a new session to use --agent, --allow-tool, --deny-tool or --allow-all-tools",
-        ));
+        .hint("start a new session to use --agent, --add-dir, --allow-… or --deny-…"));
     }
     let identity = Identity::terminal();
     let mut client = connected_with_environment(paths, &identity).await?;

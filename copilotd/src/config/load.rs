@@ -37,11 +37,7 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
         }
     };
     let mut problems = Vec::new();
-    let mut top = Section {
-        path: String::new(),
-        values: root,
-        problems: &mut problems,
-    };
+    let mut top = Section::top(root, &mut problems);
     let settings = Settings {
         model: top.take("model", &previous.model, |value| {
             text_value(value).map(Some)
@@ -67,16 +63,25 @@ const KEPT: &str = "; the previous value stays in effect";
 const KEPT_ALL: &str = "; the previous settings stay in effect";
 
 /// One object of the file. Keys are taken out; what is left at the end is unknown.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     /// Empty, or the path of the object with a dot at its end.
     path: String,
-    values: Map<String, Value>,
+    pub(super) values: Map<String, Value>,
     problems: &'a mut Vec<Problem>,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// The whole file.
+    pub(super) fn top(values: Map<String, Value>, problems: &'a mut Vec<Problem>) -> Self {
+        Self {
+            path: String::new(),
+            values,
+            problems,
+        }
+    }
+
     /// The value of a key: the default when it is absent or null, `previous` when it is bad.
-    fn take<T: Clone + Default>(
+    pub(super) fn take<T: Clone + Default>(
         &mut self,
         key: &str,
         previous: &T,
@@ -92,7 +97,7 @@ impl Section<'_> {
     }
 
     /// The object under a key. `None` when it is absent; `Err` when it is something else.
-    fn take_object(&mut self, key: &str) -> Result<Option<Map<String, Value>>, ()> {
+    pub(super) fn take_object(&mut self, key: &str) -> Result<Option<Map<String, Value>>, ()> {
         match self.values.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
@@ -104,7 +109,7 @@ impl Section<'_> {
         }
     }
 
-    fn inner(&mut self, key: &str, values: Map<String, Value>) -> Section<'_> {
+    pub(super) fn inner(&mut self, key: &str, values: Map<String, Value>) -> Section<'_> {
         Section {
             path: format!("{}{key}.", self.path),
             values,
@@ -122,7 +127,7 @@ impl Section<'_> {
         });
     }
 
-    fn finish(self, known: &str) {
+    pub(super) fn finish(self, known: &str) {
         for unknown in self.values.keys() {
             let key = format!("{}{unknown}", self.path);
             self.problems.push(Problem {
@@ -275,7 +280,7 @@ fn flag(value: &Value) -> Result<bool, String> {
 
 /// A mistake in one rule must not open what another one closes: the good rules apply, and
 /// those that were there before stay as well.
-fn deny(section: &mut Section<'_>, previous: &Vec<Rule>) -> Vec<Rule> {
+pub(super) fn deny(section: &mut Section<'_>, previous: &Vec<Rule>) -> Vec<Rule> {
     let mut wrong = Vec::new();
     let mut denied = section.take("deny", previous, |value| {
         let (rules, bad) = rules(value)?;
@@ -300,8 +305,15 @@ fn deny(section: &mut Section<'_>, previous: &Vec<Rule>) -> Vec<Rule> {
     denied
 }
 
+/// Whether a problem may hide that something is denied.
+pub(super) fn is_about_denials(problem: &Problem) -> bool {
+    let key = problem.key.as_deref();
+    problem.severity == Severity::Error
+        && matches!(key, None | Some("permissions" | "permissions.deny"))
+}
+
 /// The rules that are right, and what is wrong with the others.
-fn rules(value: &Value) -> Result<(Vec<Rule>, Vec<String>), String> {
+pub(super) fn rules(value: &Value) -> Result<(Vec<Rule>, Vec<String>), String> {
     let (mut rules, mut wrong) = (Vec::new(), Vec::new());
     for (index, text) in texts(value)?.iter().enumerate() {
         match text.parse() {
@@ -386,7 +398,7 @@ fn variables(value: &Value) -> Result<BTreeMap<String, String>, String> {
     Ok(variables)
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

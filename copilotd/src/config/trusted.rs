@@ -195,7 +195,7 @@ fn read(file: &Path) -> io::Result<(BTreeSet<PathBuf>, Option<Problem>)> {
 }
 
 /// Renames the file to a name with the time in it that nothing else has.
-fn set_aside(file: &Path) -> io::Result<PathBuf> {
+pub(super) fn set_aside(file: &Path) -> io::Result<PathBuf> {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     for attempt in 1..100 {
         let mut name = file.as_os_str().to_owned();
@@ -332,7 +332,7 @@ mod tests {
             };
             Arc::new(Loaded {
                 settings,
-                problems: Vec::new(),
+                ..Loaded::default()
             })
         };
         let project = scratch.top.join("project");

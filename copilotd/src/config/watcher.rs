@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::load::load;
+use super::load::{is_about_denials, load};
 use super::settings::{Problem, Settings, Severity};
 
 /// A save is several events; the file is read when this long nothing more came.
@@ -32,6 +32,16 @@ pub struct Loaded {
     pub settings: Settings,
     /// In the order of the file's keys; empty when all is well.
     pub problems: Vec<Problem>,
+    /// Something may be denied in the file that could not be read since the daemon started.
+    pub denials_unknown: bool,
+}
+
+/// What was seen of a watched file.
+pub(super) struct Seen {
+    /// Its text; nothing when there is no file.
+    pub(super) text: Result<Option<String>, Problem>,
+    /// That it cannot be watched.
+    pub(super) unwatched: Option<Problem>,
 }
 
 /// Keeps the settings current until it is dropped.
@@ -51,21 +61,49 @@ impl Drop for SettingsWatcher {
 /// runtime. Blocks for one read of the file.
 #[must_use = "the settings are kept current only as long as the watcher lives"]
 pub fn start(path: PathBuf) -> (watch::Receiver<Arc<Loaded>>, SettingsWatcher) {
+    follow(path, loaded)
+}
+
+fn loaded(seen: Seen, previous: Option<&Loaded>) -> Loaded {
+    let nothing = Settings::default();
+    let before = previous.map_or(&nothing, |previous| &previous.settings);
+    let (settings, mut problems) = match seen.text {
+        Ok(Some(text)) => load(&text, before),
+        Ok(None) => (Settings::default(), Vec::new()),
+        Err(problem) => (before.clone(), vec![problem]),
+    };
+    let was_unknown = previous.is_none_or(|previous| previous.denials_unknown);
+    let denials_unknown = was_unknown && problems.iter().any(is_about_denials);
+    problems.extend(seen.unwatched);
+    Loaded {
+        settings,
+        problems,
+        denials_unknown,
+    }
+}
+
+/// Keeps what `make` makes of the file at `path` current; it is given what was made before.
+/// Conditions are those of [`start`].
+pub(super) fn follow<T: PartialEq + Send + Sync + 'static>(
+    path: PathBuf,
+    make: impl Fn(Seen, Option<&T>) -> T + Send + 'static,
+) -> (watch::Receiver<Arc<T>>, SettingsWatcher) {
     // A Notify holds at most one wake-up, so any number of events is one reading.
     let changed = Arc::new(Notify::new());
     let mut file = WatchedFile::new(path, Arc::clone(&changed));
-    let (sender, receiver) = watch::channel(Arc::new(file.read(&Settings::default())));
+    let (sender, receiver) = watch::channel(Arc::new(make(file.read(), None)));
     let task = tokio::spawn(async move {
+        let mut make = make;
         loop {
             changed.notified().await;
             settle(&changed).await;
             let previous = Arc::clone(&sender.borrow());
             let reading = tokio::task::spawn_blocking(move || {
-                let loaded = file.read(&previous.settings);
-                (file, loaded)
+                let made = make(file.read(), Some(&previous));
+                (file, make, made)
             });
-            let loaded;
-            (file, loaded) = match reading.await {
+            let made;
+            (file, make, made) = match reading.await {
                 Ok(read) => read,
                 Err(error) => {
                     tracing::error!(%error, "settings are no longer kept current");
@@ -73,9 +111,9 @@ pub fn start(path: PathBuf) -> (watch::Receiver<Arc<Loaded>>, SettingsWatcher) {
                 }
             };
             sender.send_if_modified(|current| {
-                let differs = **current != loaded;
+                let differs = **current != made;
                 if differs {
-                    *current = Arc::new(loaded);
+                    *current = Arc::new(made);
                 }
                 differs
             });
@@ -125,21 +163,18 @@ impl WatchedFile {
     }
 
     /// Watches first and reads then, so that no change falls in between.
-    fn read(&mut self, previous: &Settings) -> Loaded {
-        let unwatched = self.watch().err();
-        let (settings, mut problems) = match read_text(&self.path) {
-            Ok(Some(text)) => load(&text, previous),
-            Ok(None) => (Settings::default(), Vec::new()),
-            Err(problem) => (previous.clone(), vec![problem]),
-        };
-        if let Some(error) = unwatched {
+    fn read(&mut self) -> Seen {
+        let unwatched = self.watch().err().map(|error| {
             let message = format!(
                 "changes of the settings take effect only when copilotd is restarted, because \
                  the file cannot be watched: {error}"
             );
-            problems.push(Problem::file(Severity::Warning, message));
+            Problem::file(Severity::Warning, message)
+        });
+        Seen {
+            text: read_text(&self.path),
+            unwatched,
         }
-        Loaded { settings, problems }
     }
 
     fn watch(&mut self) -> Result<(), String> {
@@ -350,6 +385,31 @@ mod tests {
         wait_for_level(&mut settings, LogLevel::Trace).await;
         std::fs::write(&real, r#"{"logLevel": "debug"}"#).unwrap();
         wait_for_level(&mut settings, LogLevel::Debug).await;
+    }
+
+    #[test]
+    fn a_first_file_that_may_deny_more_than_could_be_read_is_known() {
+        let seen = |text: &str| Seen {
+            text: Ok(Some(text.to_owned())),
+            unwatched: None,
+        };
+        let table = [
+            ("{ oops", true),
+            ("[]", true),
+            (r#"{"permissions": 1}"#, true),
+            (r#"{"permissions": {"deny": ["shell("]}}"#, true),
+            (r#"{"permissions": {"allow": ["shell("]}}"#, false),
+            (r#"{"model": 1, "unknown": 2}"#, false),
+            ("{}", false),
+        ];
+        let fine = loaded(seen("{}"), None);
+        for (text, expected) in table {
+            let first = loaded(seen(text), None);
+            assert_eq!(first.denials_unknown, expected, "{text}");
+            assert_eq!(loaded(seen(text), Some(&first)).denials_unknown, expected);
+            assert!(!loaded(seen(text), Some(&fine)).denials_unknown, "{text}");
+            assert!(!loaded(seen("{}"), Some(&first)).denials_unknown, "{text}");
+        }
     }
 
     #[test]

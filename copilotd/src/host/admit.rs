@@ -24,6 +24,9 @@ pub const MAX_TITLE_CHARS: usize = 200;
 pub const MAX_QUEUED: usize = 100;
 const MAX_ID_BYTES: usize = 128;
 
+/// The option of a permission that allows it in this repository for good.
+pub const ALLOW_HERE: &str = "allow-here";
+
 /// An answer that a permission or question got.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -246,6 +249,9 @@ fn tool_call_confirmed(
         return Err("the turn is being cancelled".into());
     }
     let option = confirmation_option(pending, a)?;
+    if let Some(option) = &option {
+        may_choose(ctx.identity.trust, &option.id)?;
+    }
     if a.edited_tool_input.is_some() && pending.editable != Some(true) {
         return Err("the input of this tool call cannot be edited".into());
     }
@@ -292,6 +298,17 @@ fn tool_call_confirmed(
         selected_option_id: option.map(|o| o.id),
     };
     Ok(Admitted::Confirm { action, answer })
+}
+
+/// Whether a connection of this trust may choose the option of a permission. What is remembered
+/// for good is for people at the machine itself.
+fn may_choose(trust: Trust, option: &str) -> Result<(), Rejection> {
+    match (trust, option) {
+        (Trust::Local, _) => Ok(()),
+        (_, ALLOW_HERE) => Err("only somebody at the machine itself can allow for good".into()),
+        (Trust::Remote, _) => Ok(()),
+        (Trust::Agent, _) => Err(AGENT_MAY_ONLY_READ.into()),
+    }
 }
 
 /// The option that was chosen; with none named, the first of the right kind.

@@ -447,6 +447,7 @@ impl Host {
         }
         let folder = folder(directories)?;
         let mut launch = launch(config)?;
+        check_managed(&self.shared, &launch)?;
         self.remote_at_start(client, &folder, &mut launch).await?;
         let environment = client.environment();
         let new = NewSession {
@@ -715,7 +716,10 @@ fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
         match key.as_str() {
             "allowTools" => launch.allow = rules(&key, value)?,
             "denyTools" => launch.deny = rules(&key, value)?,
-            "allowAllTools" => launch.allow_all = flag(&key, &value)?,
+            "allowAllTools" => launch.allow_all.tools = flag(&key, &value)?,
+            "allowAllPaths" => launch.allow_all.paths = flag(&key, &value)?,
+            "allowAllUrls" => launch.allow_all.urls = flag(&key, &value)?,
+            "addDirs" => launch.add_dirs = folders(&key, value)?,
             "unattended" => launch.unattended = flag(&key, &value)?,
             REMOTE => launch.remote = Some(flag(&key, &value)?),
             other => {
@@ -726,6 +730,32 @@ fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
         }
     }
     Ok(launch)
+}
+
+/// Folders beside the session's own.
+fn folders(key: &str, value: Value) -> Result<Vec<PathBuf>, RpcError> {
+    let folders: Vec<PathBuf> = serde_json::from_value(value)
+        .map_err(|_| RpcError::invalid_params(format!("`{key}` is a list of folders")))?;
+    match folders.iter().find(|folder| !folder.is_absolute()) {
+        Some(folder) => Err(RpcError::invalid_params(format!(
+            "`{key}`: {} is not an absolute path",
+            folder.display()
+        ))),
+        None => Ok(folders),
+    }
+}
+
+/// What managed settings forbid at the start of a session.
+fn check_managed(shared: &super::Shared, launch: &Launch) -> Result<(), RpcError> {
+    let (managed, file) = shared.managed();
+    match managed.allow_all_forbidden && launch.allow_all.is_any() {
+        true => Err(RpcError::invalid_request(format!(
+            "allowing everything (--allow-all, --yolo, --allow-all-tools, --allow-all-paths, \
+             --allow-all-urls) is forbidden by {}",
+            file.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn rules(key: &str, value: Value) -> Result<Vec<Rule>, RpcError> {

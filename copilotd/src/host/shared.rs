@@ -12,7 +12,9 @@ use super::sequencer::{Audience, Sequencer};
 use super::{Host, ROOT, rpc};
 use crate::agent::process::KnownChildren;
 use crate::agent::{AgentCommand, BUILT_IN};
-use crate::config::{Loaded, Settings, TrustedFolders};
+use crate::config::{
+    Approvals, Loaded, Managed, Settings, TrustedFolders, managed_file, managed_folder,
+};
 use crate::content::ContentStore;
 use crate::permissions::Guard;
 use crate::remote::{Link, RemoteSessions};
@@ -30,6 +32,8 @@ pub struct Shared {
     pub known_children: Arc<KnownChildren>,
     /// What is always asked.
     pub guard: Guard,
+    /// What is allowed in a repository for good.
+    pub approvals: Approvals,
     /// Sessions on disk.
     pub store: Store,
     /// Which sessions are there for paired devices.
@@ -41,6 +45,8 @@ pub struct Shared {
     host: OnceLock<Weak<Host>>,
     trusted: TrustedFolders,
     settings: watch::Receiver<Arc<Loaded>>,
+    managed: watch::Receiver<Arc<Managed>>,
+    managed_file: PathBuf,
     built_in_agent: PathBuf,
 }
 
@@ -50,6 +56,10 @@ pub struct Parts {
     pub paths: Paths,
     /// The settings as they change.
     pub settings: watch::Receiver<Arc<Loaded>>,
+    /// The managed settings as they change.
+    pub managed: watch::Receiver<Arc<Managed>>,
+    /// What is allowed in a repository for good.
+    pub approvals: Approvals,
     /// Folders that agents may work in.
     pub trusted: TrustedFolders,
     /// Program of the built-in agent.
@@ -75,7 +85,8 @@ impl Shared {
             sequencer: Sequencer::new(parts.numbers),
             contents: ContentStore::new(paths.content_dir()),
             known_children: Arc::default(),
-            guard: Guard::new(own),
+            guard: Guard::new(own, Some(managed_folder())),
+            approvals: parts.approvals,
             store: parts.store,
             remote: RemoteSessions::default(),
             link: Link::default(),
@@ -83,6 +94,8 @@ impl Shared {
             host: OnceLock::new(),
             trusted: parts.trusted,
             settings: parts.settings,
+            managed: parts.managed,
+            managed_file: managed_file(&managed_folder()),
             built_in_agent: parts.built_in_agent,
             paths,
         }
@@ -122,6 +135,21 @@ impl Shared {
     /// The settings as they are now.
     pub fn settings(&self) -> Settings {
         self.settings.borrow().settings.clone()
+    }
+
+    /// The managed settings as they are now, and their file.
+    pub fn managed(&self) -> (Arc<Managed>, &Path) {
+        (Arc::clone(&self.managed.borrow()), &self.managed_file)
+    }
+
+    /// Everything that is wrong with the settings, managed ones first, in words for people.
+    pub fn settings_problems(&self) -> Vec<String> {
+        let (managed, file) = self.managed();
+        let managed = managed.problems.iter();
+        managed
+            .map(|problem| format!("{}: {problem}", file.display()))
+            .chain(self.loaded().problems.iter().map(ToString::to_string))
+            .collect()
     }
 
     /// Whether agents may work in `folder` without asking.

@@ -50,6 +50,11 @@ impl Daemon {
                 }
             }
             ControlRequest::Search { query, limit } => self.search(query, limit).await,
+            ControlRequest::ExplainPermission(wanted) => self.explain(wanted).await,
+            ControlRequest::ListApprovals { folder } => self.list_approvals(folder).await,
+            ControlRequest::ResetApprovals { folder, rule } => {
+                self.reset_approvals(folder, rule).await
+            }
         }
     }
 
@@ -108,12 +113,7 @@ impl Daemon {
             socket: paths.socket().display().to_string(),
             log_dir: paths.log_dir().display().to_string(),
             settings_file: paths.settings_file().display().to_string(),
-            settings_problems: shared
-                .loaded()
-                .problems
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            settings_problems: shared.settings_problems(),
             service_managed: self.service_managed,
         }
     }
@@ -138,7 +138,7 @@ pub(super) fn unknown_request() -> ControlReply {
     )
 }
 
-fn error(code: ErrorCode, message: &str, hint: Option<&str>) -> ControlReply {
+pub(super) fn error(code: ErrorCode, message: &str, hint: Option<&str>) -> ControlReply {
     ControlReply::Error(ControlError {
         code,
         message: message.into(),

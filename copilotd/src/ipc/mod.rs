@@ -1,6 +1,7 @@
 //! Local clients: who they are, their frames in and out of the host, and control requests.
 
 mod control;
+mod permissions;
 
 use std::sync::Arc;
 

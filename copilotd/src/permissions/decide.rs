@@ -1,10 +1,11 @@
-//! The order of the answers: deny, our own things, plainly harmless, allow, ask.
+//! The order of the answers: deny, what is always asked, plainly harmless, allow, ask.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::paths;
 use super::subject::Subject;
-use super::{Request, Rule, RuleSet, Source};
+use super::urls::Target;
+use super::{AllowAll, Request, Rule, RuleSet, Source};
+use super::{paths, protected};
 
 /// What to do with a request. `why` is a sentence for people without its full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +43,22 @@ pub fn decide(request: &Request, rules: &RuleSet, folder: &Path) -> Decision {
             why: format!("the rule `{rule}` {source} denies {}", noun(request)),
         };
     }
-    if let Some(why) = rules.guard.objection(request, &subject, folder) {
+    if let Some(why) = rules.guard.objection(request, &subject, rules, folder) {
+        return Decision::Ask { why };
+    }
+    if let Some(why) = &rules.denials_unknown {
         return Decision::Ask {
-            why: why.to_owned(),
+            why: format!("it is not known what is denied, because {why}"),
         };
     }
-    if is_read_inside(&subject, folder) {
+    let all = match rules.allow_all_forbidden_by {
+        None => rules.allow_all,
+        Some(_) => AllowAll::default(),
+    };
+    let inside = is_inside(&subject, rules, folder);
+    if matches!(subject, Subject::Read(_)) && inside {
         return Decision::Allow {
-            why: "reading inside the session's folder needs no rule".to_owned(),
+            why: "reading inside the session's folders needs no rule".to_owned(),
         };
     }
     let allowed = rules
@@ -61,7 +70,7 @@ pub fn decide(request: &Request, rules: &RuleSet, folder: &Path) -> Decision {
             why: format!("the rule `{rule}` {source} allows {}", noun(request)),
         };
     }
-    if rules.allow_all {
+    if is_covered(all, &subject, inside) {
         return match unseen_denial(request, &subject, rules) {
             Some(why) => Decision::Ask { why },
             None => Decision::Allow {
@@ -69,8 +78,23 @@ pub fn decide(request: &Request, rules: &RuleSet, folder: &Path) -> Decision {
             },
         };
     }
-    Decision::Ask {
-        why: no_rule(request, &subject),
+    let mut why = no_rule(request, &subject);
+    if let Some(file) = rules.allow_all_forbidden_by.as_ref()
+        && rules.allow_all.is_any()
+    {
+        let file = file.display();
+        why.push_str(&format!(", and {file} forbids allowing everything"));
+    }
+    Decision::Ask { why }
+}
+
+/// Whether allowing everything of a kind covers this.
+fn is_covered(all: AllowAll, subject: &Subject, inside: bool) -> bool {
+    match subject {
+        Subject::Shell { .. } | Subject::Tool(_) => all.tools,
+        Subject::Write(places) => all.tools && (inside || all.paths && places.certain),
+        Subject::Read(places) => all.paths && places.certain,
+        Subject::Url(target) => all.urls && target.as_ref().is_some_and(Target::is_plain_web),
     }
 }
 
@@ -85,13 +109,60 @@ pub fn session_rule(request: &Request, rules: &RuleSet, folder: &Path) -> Option
     matches!(decide(request, &with_it, folder), Decision::Allow { .. }).then_some(rule)
 }
 
-fn is_read_inside(subject: &Subject, folder: &Path) -> bool {
-    match subject {
-        Subject::Read(places) => {
-            paths::resolve(folder).is_some_and(|folder| places.all_inside(&folder))
-        }
-        _ => false,
+/// Where a path that is read or written really leads: absolute, without links, and what is to
+/// be opened if it is allowed. `None` when that is not one place, and for everything else.
+#[must_use]
+pub fn real_path(request: &Request, folder: &Path) -> Option<PathBuf> {
+    match Subject::of(request, folder) {
+        Subject::Write(places) | Subject::Read(places) => places.only().map(Path::to_owned),
+        _ => None,
     }
+}
+
+/// What a search that was allowed leaves out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Withheld {
+    /// Absolute; these and what is in them.
+    pub paths: Vec<PathBuf>,
+    /// Files and folders of these names, whatever their case.
+    pub names: &'static [&'static str],
+}
+
+/// What of the folder that a request wants to read must stay unread in a search of all of it:
+/// what a rule denies, and what would be asked about by itself.
+#[must_use]
+pub fn withheld(request: &Request, rules: &RuleSet, folder: &Path) -> Withheld {
+    let Subject::Read(places) = Subject::of(request, folder) else {
+        return Withheld::default();
+    };
+    let denied = rules.deny.iter();
+    let mut paths: Vec<PathBuf> = denied
+        .filter_map(|(rule, _)| rule.unreadable_place(folder))
+        .filter(|denied| {
+            places
+                .all
+                .iter()
+                .any(|top| paths::broadly_inside(denied, top))
+        })
+        .collect();
+    paths.extend(rules.guard.withheld(&places));
+    paths.sort();
+    paths.dedup();
+    Withheld {
+        paths,
+        names: protected::SECRET_NAMES,
+    }
+}
+
+/// Whether a path can lead nowhere but into the session's folders.
+fn is_inside(subject: &Subject, rules: &RuleSet, folder: &Path) -> bool {
+    let (Subject::Read(places) | Subject::Write(places)) = subject else {
+        return false;
+    };
+    std::iter::once(folder)
+        .chain(rules.folders.iter().map(PathBuf::as_path))
+        .filter_map(paths::resolve)
+        .any(|top| places.all_inside(&top))
 }
 
 /// Something that cannot be read, while rules exist that might deny it if it could.
@@ -103,16 +174,14 @@ fn unseen_denial(request: &Request, subject: &Subject, rules: &RuleSet) -> Optio
     {
         return None;
     }
-    let what = match subject {
-        Subject::Shell {
-            words: Err(what), ..
-        } => format!("the command has {}", what.0),
-        Subject::Url(None) => "the URL cannot be read".to_owned(),
-        Subject::Write(places) | Subject::Read(places) if !places.certain => {
-            "it cannot be told where the path leads".to_owned()
-        }
-        _ => return None,
+    // Paths and URLs that cannot be read are not covered by allowing everything either.
+    let Subject::Shell {
+        words: Err(what), ..
+    } = subject
+    else {
+        return None;
     };
+    let what = format!("the command has {}", what.0);
     Some(format!(
         "{what}, so it is not certain that no rule denies it"
     ))
@@ -136,7 +205,7 @@ fn no_rule(request: &Request, subject: &Subject) -> String {
             "it cannot be told where the path leads, so no rule can allow it".to_owned()
         }
         Subject::Read(_) => {
-            "the path is outside the session's folder, and no rule allows reading it".to_owned()
+            "the path is outside the session's folders, and no rule allows reading it".to_owned()
         }
         _ => format!("no rule allows {}", noun(request)),
     }

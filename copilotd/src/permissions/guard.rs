@@ -1,13 +1,17 @@
-//! What an agent may never be allowed in advance: running our own programs and touching our
-//! own files, or else it could answer its own requests. This is about asking a person first;
-//! that an agent's connection may not answer at all is decided where connections are.
+//! What a person is asked about whatever the rules allow: running our own programs and touching
+//! our own files, or else an agent could answer its own requests; changing the managed settings;
+//! addresses that are not of the public internet. And what only a rule that names it allows:
+//! see [`protected`]. This is about asking a person first; that an agent's connection may not
+//! answer at all is decided where connections are.
 
 use std::path::{Path, PathBuf};
 
-use super::Request;
-use super::paths;
+use super::paths::{self, Places};
+use super::protected::{self, Access};
 use super::subject::Subject;
+use super::urls;
 use super::words;
+use super::{Request, RuleSet};
 
 /// Variables that lead to our own folders.
 const OWN_VARIABLES: &[&str] = &["COPILOTD_HOME", "COPILOT_AGENT_STATE_DIR"];
@@ -19,23 +23,29 @@ pub struct Guard {
     pub own_folders: Vec<PathBuf>,
     /// Names of our programs, without a folder.
     pub own_binaries: Vec<String>,
+    /// The folder of the managed settings; absolute.
+    pub managed_folder: Option<PathBuf>,
+    /// The person's home folder, where their secrets are.
+    pub home: Option<PathBuf>,
 }
 
 impl Default for Guard {
-    /// Our programs, and no folders.
+    /// Our programs, and no folders but the home folder.
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(Vec::new(), None)
     }
 }
 
 impl Guard {
-    /// Our programs, and these folders.
+    /// Our programs and these folders, in the home folder of this process.
     #[must_use]
-    pub fn new(own_folders: Vec<PathBuf>) -> Self {
+    pub fn new(own_folders: Vec<PathBuf>, managed_folder: Option<PathBuf>) -> Self {
         let own_binaries = ["copilot", "copilotd", "copilot-agent"];
         Self {
             own_folders,
             own_binaries: own_binaries.map(str::to_owned).to_vec(),
+            managed_folder,
+            home: std::env::home_dir().filter(|home| home.is_absolute()),
         }
     }
 
@@ -44,36 +54,77 @@ impl Guard {
         &self,
         request: &Request,
         subject: &Subject,
+        rules: &RuleSet,
         folder: &Path,
-    ) -> Option<&'static str> {
-        match (request, subject) {
+    ) -> Option<String> {
+        let why = match (request, subject) {
             (Request::Shell { command }, Subject::Shell { words, crude }) => {
                 let plain = words.as_deref().unwrap_or_default();
                 if self.runs_us(plain) || crude.iter().any(|part| self.runs_us(part)) {
-                    Some(
-                        "the command runs Copilot itself, and an agent must not answer its own requests",
-                    )
+                    "the command runs Copilot itself, and an agent must not answer its own requests"
                 } else if self.names_our_files(command, crude, folder) {
-                    Some("the command names Copilot's own files, and rules never cover those")
+                    "the command names Copilot's own files, and rules never cover those"
                 } else {
-                    None
+                    return None;
                 }
             }
-            (_, Subject::Write(places) | Subject::Read(places)) => self
-                .resolved_folders()
-                .any(|own| {
-                    let contains_it = || {
-                        places
-                            .all
-                            .iter()
-                            .any(|place| paths::broadly_inside(&own, place))
-                    };
-                    places.any_inside(&own)
-                        || (matches!(subject, Subject::Write(_)) && contains_it())
-                })
-                .then_some("it is in Copilot's own folders, and rules never cover those"),
-            _ => None,
+            (Request::Url { addresses, .. }, Subject::Url(Some(target))) => {
+                let is_private = |address: &std::net::IpAddr| urls::is_private(*address);
+                if !target.is_private() && !addresses.iter().any(is_private) {
+                    return None;
+                }
+                "the address is on this machine or in a private network, and rules never cover those"
+            }
+            (_, Subject::Write(places)) => {
+                return self.objection_to_path(places, Access::Write, subject, rules, folder);
+            }
+            (_, Subject::Read(places)) => {
+                return self.objection_to_path(places, Access::Read, subject, rules, folder);
+            }
+            _ => return None,
+        };
+        Some(why.to_owned())
+    }
+
+    fn objection_to_path(
+        &self,
+        places: &Places,
+        access: Access,
+        subject: &Subject,
+        rules: &RuleSet,
+        folder: &Path,
+    ) -> Option<String> {
+        let is_write = access == Access::Write;
+        let moves = |own: &PathBuf| {
+            let place_holds_it = |place: &PathBuf| paths::broadly_inside(own, place);
+            is_write && places.all.iter().any(place_holds_it)
+        };
+        if self
+            .resolved_folders()
+            .any(|own| places.any_inside(&own) || moves(&own))
+        {
+            return Some("it is in Copilot's own folders, and rules never cover those".to_owned());
         }
+        let managed = self.managed_folder.as_ref().filter(|_| is_write);
+        if managed.is_some_and(|managed| places.any_inside(managed) || moves(managed)) {
+            return Some("managed settings are kept there, and rules never cover those".to_owned());
+        }
+        let is_named = |top: &Path| {
+            let names = |rule: &super::Rule| rule.names(subject, top, folder);
+            rules.allow.iter().any(|(rule, _)| names(rule))
+        };
+        if let Some(found) = protected::protection(places, self.home.as_deref(), access)
+            && !is_named(&found.top)
+        {
+            return Some(found.why.to_owned());
+        }
+        if is_write && places.has_other_names && !places.all.iter().any(|place| is_named(place)) {
+            return Some(
+                "the file has other names as well (hard links), which would change with it"
+                    .to_owned(),
+            );
+        }
+        None
     }
 
     /// The program, or one that another program of the same words may run, is ours.
@@ -117,5 +168,17 @@ impl Guard {
             let real = paths::resolve(own).filter(|real| real != own);
             std::iter::once(own.clone()).chain(real)
         })
+    }
+
+    /// What is left out when everything below `places` is searched: folders and files that a
+    /// request for one of them would be asked about, as far as they are there.
+    pub(super) fn withheld(&self, places: &Places) -> Vec<PathBuf> {
+        let own = self.resolved_folders();
+        own.chain(protected::secret_folders(self.home.as_deref()))
+            .filter(|secret| {
+                let holds_it = |place: &PathBuf| paths::broadly_inside(secret, place);
+                places.all.iter().any(holds_it) && secret.exists()
+            })
+            .collect()
     }
 }

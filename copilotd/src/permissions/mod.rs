@@ -7,8 +7,10 @@
 mod decide;
 mod guard;
 mod paths;
+mod protected;
 mod rule;
 pub mod shell;
+mod shown;
 mod subject;
 mod urls;
 mod words;
@@ -19,12 +21,14 @@ mod properties;
 mod tables;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use decide::{Decision, decide, session_rule};
+pub use decide::{Decision, Withheld, decide, real_path, session_rule, withheld};
 pub use guard::Guard;
 pub use paths::expand_home;
-pub use rule::{Rule, RuleError, label_for};
+pub use rule::{Rule, RuleError, label_for, label_here};
+pub use shown::visible;
 
 /// Something an agent wants to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum Request {
     Url {
         /// As the agent gave it.
         url: String,
+        /// What the agent says its host is, and will connect to; empty when it does not say.
+        addresses: Vec<IpAddr>,
     },
     /// Use any other tool.
     Tool {
@@ -69,36 +75,70 @@ impl Request {
         }
     }
 
-    /// The command, path, URL or name that a person is shown.
+    /// The command, path, URL or name that a person is shown. All but a command are one line,
+    /// with what cannot be seen written out.
     #[must_use]
     pub fn subject(&self) -> String {
         match self {
             Self::Shell { command } => command.clone(),
-            Self::Write { path } | Self::Read { path } => path.display().to_string(),
-            Self::Url { url } => url.clone(),
-            Self::Tool { name } => name.clone(),
+            Self::Write { path } | Self::Read { path } => visible(&path.to_string_lossy()),
+            Self::Url { url, .. } => visible(url),
+            Self::Tool { name } => visible(name),
         }
     }
 }
 
-/// Where a rule comes from. Displayed as words that follow the rule.
+/// Where a rule comes from, in the order in which rules are looked at. Displayed as words that
+/// follow the rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
+    /// The settings of whoever manages this machine.
+    Managed(PathBuf),
     /// Given when the session was created.
     Flag,
     /// A person's answer "for this session".
     Session,
-    /// A settings file.
+    /// A person's answer "always here"; the repository, or the folder without one.
+    Here(PathBuf),
+    /// The person's settings file.
     Settings(PathBuf),
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Managed(path) => write!(f, "in the managed settings {}", path.display()),
             Self::Flag => f.write_str("given at the start of the session"),
             Self::Session => f.write_str("added during this session"),
+            Self::Here(repository) => write!(f, "approved for {}", repository.display()),
             Self::Settings(path) => write!(f, "in {}", path.display()),
         }
+    }
+}
+
+/// What is allowed without a rule, unless a rule denies it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllowAll {
+    /// Commands, writing inside the session's folders, and every other tool.
+    pub tools: bool,
+    /// Every path counts as one inside the session's folders.
+    pub paths: bool,
+    /// Every public URL.
+    pub urls: bool,
+}
+
+impl AllowAll {
+    /// All of it.
+    pub const EVERYTHING: Self = Self {
+        tools: true,
+        paths: true,
+        urls: true,
+    };
+
+    /// Whether it is any of it.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self != Self::default()
     }
 }
 
@@ -109,8 +149,15 @@ pub struct RuleSet {
     pub allow: Vec<(Rule, Source)>,
     /// What may not be done, whatever `allow` and `allow_all` say.
     pub deny: Vec<(Rule, Source)>,
-    /// Whatever no rule denies is allowed.
-    pub allow_all: bool,
-    /// What is always asked, whatever `allow` and `allow_all` say.
+    /// What no rule needs to allow.
+    pub allow_all: AllowAll,
+    /// The managed settings that make `allow_all` mean nothing.
+    pub allow_all_forbidden_by: Option<PathBuf>,
+    /// Folders that count as the session's, beside the one it works in.
+    pub folders: Vec<PathBuf>,
+    /// Why it is not known what is denied, if so: then nothing is allowed unasked. Reads on
+    /// after "it is not known what is denied, because".
+    pub denials_unknown: Option<String>,
+    /// What is always asked, whatever the rest says.
     pub guard: Guard,
 }

@@ -16,7 +16,15 @@ pub(super) struct Places {
     pub(super) all: Vec<PathBuf>,
     /// False when something on the way could not be looked at: then nothing may be allowed.
     pub(super) certain: bool,
+    /// Of the places and everything above them, as far as they exist.
+    identities: Vec<Identity>,
+    /// One of the places is a file that has other names as well.
+    pub(super) has_other_names: bool,
 }
+
+/// What the file system itself tells things apart by. Two spellings, a bind mount and a hard
+/// link of the same thing have the same one.
+type Identity = (u64, u64);
 
 impl Places {
     /// Where `path`, asked for by an agent that works in `folder`, may lead.
@@ -42,7 +50,23 @@ impl Places {
                 }
             }
         }
-        Self { all, certain }
+        let mut identities = Vec::new();
+        for place in all.iter().flat_map(|place| place.ancestors()) {
+            if let Some((identity, _)) = look_at(place)
+                && !identities.contains(&identity)
+            {
+                identities.push(identity);
+            }
+        }
+        let has_other_names = all
+            .iter()
+            .any(|place| look_at(place).is_some_and(|(_, names)| names > 1));
+        Self {
+            all,
+            certain,
+            identities,
+            has_other_names,
+        }
     }
 
     /// Whether the path can lead nowhere but to `top` or below it.
@@ -50,10 +74,34 @@ impl Places {
         self.certain && self.all.iter().all(|place| place.starts_with(top))
     }
 
-    /// Whether the path may lead to `top` or below it. Ignores case where file systems do.
+    /// Whether the path may lead to `top` or below it, under any name.
     pub(super) fn any_inside(&self, top: &Path) -> bool {
         self.all.iter().any(|place| broadly_inside(place, top))
+            || look_at(top).is_some_and(|(identity, _)| self.identities.contains(&identity))
     }
+
+    /// The one place that the path can lead to, if there is only one.
+    pub(super) fn only(&self) -> Option<&Path> {
+        match (self.all.as_slice(), self.certain) {
+            ([place], true) => Some(place),
+            _ => None,
+        }
+    }
+}
+
+/// What `path` is to the file system, and how many names it has if it is a file.
+#[cfg(unix)]
+fn look_at(path: &Path) -> Option<(Identity, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path).ok()?;
+    let names = if found.is_file() { found.nlink() } else { 1 };
+    Some(((found.dev(), found.ino()), names))
+}
+
+/// Elsewhere things are told apart by name only.
+#[cfg(not(unix))]
+fn look_at(_path: &Path) -> Option<(Identity, u64)> {
+    None
 }
 
 /// Where the path of a rule or a setting leads: relative to `folder`, `~` expanded.
@@ -94,13 +142,11 @@ pub(super) fn normalise(path: &Path) -> PathBuf {
     tidy
 }
 
-/// `place` is `top` or below it; on systems whose file systems ignore case, so does this.
+/// `place` is `top` or below it. Case never counts: any folder may be on a file system that
+/// ignores it.
 pub(super) fn broadly_inside(place: &Path, top: &Path) -> bool {
-    if cfg!(any(target_os = "macos", windows)) {
-        let lower = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
-        return lower(place).starts_with(lower(top));
-    }
-    place.starts_with(top)
+    let lower = |path: &Path| PathBuf::from(path.to_string_lossy().to_lowercase());
+    place.starts_with(top) || lower(place).starts_with(lower(top))
 }
 
 /// Follows links the way the kernel does, and goes on by name where nothing exists yet.
@@ -202,6 +248,24 @@ mod tests {
         assert!(places.any_inside(&top.join("outside")));
         assert!(!places.all_inside(&top.join("inside")));
         assert!(!Places::of(Path::new("~nobody/x"), &top).certain);
+    }
+
+    #[test]
+    fn another_name_of_the_same_thing_is_inside_too() {
+        let scratch = tempfile::tempdir().unwrap();
+        let top = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("secret")).unwrap();
+        std::fs::write(top.join("secret/key"), "").unwrap();
+        std::fs::write(top.join("alone"), "").unwrap();
+        std::fs::hard_link(top.join("secret/key"), top.join("harmless")).unwrap();
+        let linked = Places::of(Path::new("harmless"), &top);
+        assert!(linked.has_other_names);
+        assert!(linked.any_inside(&top.join("secret/key")));
+        assert!(!linked.any_inside(&top.join("secret")));
+        assert!(!Places::of(Path::new("alone"), &top).has_other_names);
+        assert!(!Places::of(Path::new("secret"), &top).has_other_names);
+        assert!(Places::of(Path::new("SECRET/new"), &top).any_inside(&top.join("secret")));
+        assert!(!Places::of(Path::new("SECRET/new"), &top).all_inside(&top.join("secret")));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::words::split;
-use super::{Decision, Request, Rule, RuleSet, Source, decide, session_rule};
+use super::{AllowAll, Decision, Request, Rule, RuleSet, Source, decide, session_rule};
 
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -48,7 +48,10 @@ fn request() -> impl Strategy<Value = Request> {
         "[a-z/.~]{0,12}".prop_map(|path| Request::Read {
             path: PathBuf::from(path)
         }),
-        "(https?://)?[a-z@:.]{1,10}(/.*)?".prop_map(|url| Request::Url { url }),
+        "(https?://)?[a-z@:.]{1,10}(/.*)?".prop_map(|url| Request::Url {
+            url,
+            addresses: Vec::new()
+        }),
         "[a-z]{1,6}(\\([a-z]{1,4}\\))?".prop_map(|name| Request::Tool { name }),
     ]
 }
@@ -107,7 +110,7 @@ proptest! {
         let _ = text.parse::<Rule>();
         let _ = split(&text);
         let shell = Request::Shell { command: text.clone() };
-        let url = Request::Url { url: text };
+        let url = Request::Url { url: text, addresses: Vec::new() };
         let _ = decide(&shell, &RuleSet::default(), folder());
         let _ = decide(&url, &RuleSet::default(), folder());
     }
@@ -120,7 +123,7 @@ proptest! {
         allow_all in any::<bool>(),
     ) {
         let denied = deny.iter().any(|rule| rule.matches_deny(&request, folder()));
-        let rules = RuleSet { allow: sourced(allow), deny: sourced(deny), allow_all, ..RuleSet::default() };
+        let rules = RuleSet { allow: sourced(allow), deny: sourced(deny), allow_all: if allow_all { AllowAll::EVERYTHING } else { AllowAll::default() }, ..RuleSet::default() };
         let decision = decide(&request, &rules, folder());
         prop_assert_eq!(matches!(decision, Decision::Deny { .. }), denied);
     }

@@ -1,7 +1,7 @@
 //! One rule: its text, and what it covers. Allow matches narrowly, deny matches broadly.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::Request;
@@ -173,8 +173,8 @@ impl Rule {
     pub(super) fn narrowest(subject: &Subject) -> Option<Self> {
         let kind = match subject {
             Subject::Shell { words, .. } => Kind::Shell(words.clone().ok()?),
-            Subject::Write(places) => Kind::Write(Some(only_place(places)?)),
-            Subject::Read(places) => Kind::Read(Some(only_place(places)?)),
+            Subject::Write(places) => Kind::Write(Some(places.only()?.to_str()?.to_owned())),
+            Subject::Read(places) => Kind::Read(Some(places.only()?.to_str()?.to_owned())),
             Subject::Url(target) => Kind::Url(Some(Pattern::of(target.as_ref()?)?)),
             // A tool that calls itself `shell` must not earn a rule about commands.
             Subject::Tool(name) => match parse(name) {
@@ -185,6 +185,55 @@ impl Rule {
         let rule = Self(kind);
         // Odd characters in a path or a name would make a rule that reads as another one.
         (rule.to_string().parse().as_ref() == Ok(&rule)).then_some(rule)
+    }
+
+    /// Whether this rule allows the request by naming `top` or something in it: a rule for a
+    /// folder around it, or for every path, does not.
+    pub(super) fn names(&self, subject: &Subject, top: &Path, folder: &Path) -> bool {
+        match &self.0 {
+            Kind::Write(Some(path)) | Kind::Read(Some(path)) => {
+                paths::place_of(Path::new(path), folder).is_some_and(|place| place.starts_with(top))
+                    && self.allows(subject, folder)
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a rule that denies reading leads.
+    pub(super) fn unreadable_place(&self, folder: &Path) -> Option<PathBuf> {
+        match &self.0 {
+            Kind::Read(Some(path)) => paths::place_of(Path::new(path), folder),
+            _ => None,
+        }
+    }
+
+    /// The same rule for another copy of the repository: a path below `root` becomes one that
+    /// is relative to wherever the repository is.
+    #[must_use]
+    pub fn relative_to(&self, root: &Path) -> Self {
+        self.with_path(|path| {
+            let relative = Path::new(path).strip_prefix(root).ok()?;
+            let text = relative.to_str()?;
+            Some(if text.is_empty() { "." } else { text }.to_owned())
+        })
+    }
+
+    /// The same rule with its path, when it is relative, below `root`.
+    #[must_use]
+    pub fn below(&self, root: &Path) -> Self {
+        self.with_path(|path| {
+            let is_relative = !path.starts_with('~') && Path::new(path).is_relative();
+            is_relative.then(|| root.join(path).to_str().map(str::to_owned))?
+        })
+    }
+
+    fn with_path(&self, change: impl Fn(&str) -> Option<String>) -> Self {
+        let changed = |path: &String| Some(change(path).unwrap_or_else(|| path.clone()));
+        Self(match &self.0 {
+            Kind::Write(Some(path)) => Kind::Write(changed(path)),
+            Kind::Read(Some(path)) => Kind::Read(changed(path)),
+            other => other.clone(),
+        })
     }
 
     /// The kind of request that this rule is about, as `Request::kind` names it.
@@ -256,14 +305,6 @@ impl Rule {
     }
 }
 
-/// The path to write down for a request that can mean one place only.
-fn only_place(places: &paths::Places) -> Option<String> {
-    match (places.all.as_slice(), places.certain) {
-        ([place], true) => place.to_str().map(str::to_owned),
-        _ => None,
-    }
-}
-
 /// A plain command is denied when it begins with the stem. Where other programs may be run
 /// (a compound command, or `env`, `bash -c` and the like), the stem is looked for everywhere.
 fn denies_command(stem: &[String], words: Option<&[String]>, crude: &[Vec<String>]) -> bool {
@@ -328,7 +369,17 @@ const MAX_LABEL_CHARS: usize = 80;
 /// The words of the choice that adds `rule` for the rest of the session.
 #[must_use]
 pub fn label_for(rule: &Rule) -> String {
-    let what = match &rule.0 {
+    format!("Yes, and allow {} for this session", covered(rule))
+}
+
+/// The words of the choice that adds `rule` for good, in this repository.
+#[must_use]
+pub fn label_here(rule: &Rule) -> String {
+    format!("Always here (this repository): {}", covered(rule))
+}
+
+fn covered(rule: &Rule) -> String {
+    match &rule.0 {
         Kind::AnyShell => "every plain command".to_owned(),
         Kind::Shell(words) => format!("`{}`", shortened(&command_text(words))),
         Kind::ShellStem(words) => {
@@ -344,8 +395,7 @@ pub fn label_for(rule: &Rule) -> String {
         Kind::Url(None) => "every URL".to_owned(),
         Kind::Url(Some(pattern)) => format!("everything at `{}`", shortened(&pattern.to_string())),
         Kind::Tool { .. } => format!("the tool `{}`", shortened(&rule.to_string())),
-    };
-    format!("Yes, and allow {what} for this session")
+    }
 }
 
 fn shortened(text: &str) -> String {

@@ -32,7 +32,7 @@ impl Subject {
             },
             Request::Write { path } => Self::Write(Places::of(path, folder)),
             Request::Read { path } => Self::Read(Places::of(path, folder)),
-            Request::Url { url } => Self::Url(Target::parse(url)),
+            Request::Url { url, .. } => Self::Url(Target::parse(url)),
             Request::Tool { name } => Self::Tool(name.clone()),
         }
     }

@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Decision, Guard, Request, Rule, RuleSet, Source, decide, label_for, session_rule};
+use super::{
+    AllowAll, Decision, Guard, Request, Rule, RuleSet, Source, decide, label_for, session_rule,
+    withheld,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
@@ -21,17 +24,30 @@ fn rules(text: &str, source: &Source) -> Vec<(Rule, Source)> {
 }
 
 fn rule_set(allow: &str, deny: &str) -> RuleSet {
-    // `ALL` among the allow rules is --allow-all-tools.
-    let (allow, allow_all) = match allow.strip_prefix("ALL") {
-        Some(rest) => (rest, true),
-        None => (allow, false),
-    };
+    // In front of the allow rules, `ALL` is --allow-all, and `TOOLS`, `PATHS` and `URLS` are
+    // its parts.
+    let parts = [
+        ("ALL", AllowAll::EVERYTHING),
+        ("TOOLS", all(|all| all.tools = true)),
+        ("PATHS", all(|all| all.paths = true)),
+        ("URLS", all(|all| all.urls = true)),
+    ];
+    let found = parts
+        .iter()
+        .find_map(|(word, all)| Some((allow.strip_prefix(word)?, *all)));
+    let (allow, allow_all) = found.unwrap_or((allow, AllowAll::default()));
     RuleSet {
         allow: rules(allow, &Source::Flag),
         deny: rules(deny, &Source::Settings(PathBuf::from("/etc/settings.json"))),
         allow_all,
-        guard: Guard::default(),
+        ..RuleSet::default()
     }
+}
+
+fn all(set: fn(&mut AllowAll)) -> AllowAll {
+    let mut all = AllowAll::default();
+    set(&mut all);
+    all
 }
 
 fn answer(decision: &Decision) -> Answer {
@@ -76,8 +92,12 @@ fn read(text: &str) -> Request {
 }
 
 fn url(text: &str) -> Request {
+    // What the agent found for the host may follow in brackets.
+    let (url, addresses) = text.split_once(" [").unwrap_or((text, "]"));
+    let addresses = addresses.trim_end_matches(']').split(' ');
     Request::Url {
-        url: text.to_owned(),
+        url: url.to_owned(),
+        addresses: addresses.filter_map(|a| a.parse().ok()).collect(),
     }
 }
 
@@ -314,11 +334,11 @@ fn urls_are_matched_by_host() {
                 Ask,
             ),
             ("url(example.com)", "", "https://exam\tple.com/", Ask),
-            ("url(127.0.0.1)", "", "https://0x7f.1/", Allow),
+            ("url(8.8.8.8)", "", "https://0x08.0x08.2056/", Allow),
             (
-                "url([::1]:8080)",
+                "url([2606:4700::1]:8080)",
                 "",
-                "https://[0:0:0:0:0:0:0:1]:8080/",
+                "https://[2606:4700:0:0:0:0:0:1]:8080/",
                 Allow,
             ),
             (
@@ -331,7 +351,11 @@ fn urls_are_matched_by_host() {
             ("url", "", "file:///etc/passwd", Ask),
             ("url", "", "javascript:alert(1)", Ask),
             ("url", "", "not a url", Ask),
-            ("ALL", "", "ftp://example.com/", Allow),
+            ("ALL", "", "ftp://example.com/", Ask),
+            ("URLS", "", "http://example.com/", Allow),
+            ("URLS", "url(example.com)", "http://example.com/", Deny),
+            ("TOOLS", "", "https://example.com/", Ask),
+            ("ALL", "", "https://u@example.com/", Ask),
             ("ALL", "url(example.com)", "https://example.com/", Deny),
             ("ALL", "url(example.com)", "http://example.com:81/", Deny),
             ("ALL", "url(example.com)", "https://u@example.com/", Deny),
@@ -346,6 +370,199 @@ fn urls_are_matched_by_host() {
             ("url(example.com)", "url", "https://example.com/", Deny),
         ],
     );
+}
+
+#[test]
+fn private_addresses_are_always_asked() {
+    check(
+        url,
+        &[
+            ("url(127.0.0.1)", "", "https://127.0.0.1/", Ask),
+            ("url(127.0.0.1)", "", "https://0x7f.1/", Ask),
+            ("url(localhost:80)", "", "https://localhost:80/", Ask),
+            ("ALL", "", "http://169.254.169.254/latest", Ask),
+            ("ALL", "", "http://[fe80::1]/", Ask),
+            ("ALL", "", "http://printer.local/", Ask),
+            ("url", "", "https://router/", Ask),
+            (
+                "url(example.com)",
+                "",
+                "https://example.com/ [93.184.216.34]",
+                Allow,
+            ),
+            (
+                "url(example.com)",
+                "",
+                "https://example.com/ [10.0.0.1]",
+                Ask,
+            ),
+            (
+                "url(example.com)",
+                "",
+                "https://example.com/ [93.184.216.34 ::1]",
+                Ask,
+            ),
+            ("ALL", "", "https://example.com/ [::ffff:192.168.0.1]", Ask),
+            ("ALL", "url(localhost)", "http://localhost/", Deny),
+        ],
+    );
+}
+
+#[test]
+fn allowing_everything_has_parts() {
+    check(
+        shell,
+        &[
+            ("TOOLS", "", "make", Allow),
+            ("PATHS", "", "make", Ask),
+            ("URLS", "", "make", Ask),
+        ],
+    );
+    check(
+        write,
+        &[
+            ("TOOLS", "", "src/x", Allow),
+            ("TOOLS", "", "/nowhere/else", Ask),
+            ("PATHS", "", "src/x", Ask),
+            ("ALL", "", "/nowhere/else", Allow),
+        ],
+    );
+    check(
+        read,
+        &[
+            ("TOOLS", "", "/nowhere/else", Ask),
+            ("PATHS", "", "/nowhere/else", Allow),
+            ("PATHS", "read(/nowhere)", "/nowhere/else", Deny),
+        ],
+    );
+    let mut rules = rule_set("TOOLS", "");
+    rules.folders = vec![PathBuf::from("/nowhere/added")];
+    let folder = Path::new("/nowhere/project");
+    for (request, expected) in [
+        (read("/nowhere/added/x"), Allow),
+        (read("../added/x"), Allow),
+        (write("/nowhere/added/x"), Allow),
+        (read("/nowhere/other/x"), Ask),
+    ] {
+        let decision = decide(&request, &rules, folder);
+        assert_eq!(answer(&decision), expected, "{request:?}");
+    }
+}
+
+#[test]
+fn whoever_manages_the_machine_has_the_last_word() {
+    let folder = Path::new("/nowhere/project");
+    let mut rules = rule_set("ALLshell(ls)", "");
+    rules.allow_all_forbidden_by = Some(PathBuf::from("/etc/copilotd/managed-settings.json"));
+    for (request, expected) in [
+        (shell("ls"), Allow),
+        (shell("make"), Ask),
+        (write("src/x"), Ask),
+        (read("/nowhere/else"), Ask),
+        (url("https://example.com"), Ask),
+        (tool("any"), Ask),
+    ] {
+        let decision = decide(&request, &rules, folder);
+        assert_eq!(answer(&decision), expected, "{request:?}: {decision:?}");
+        if let Decision::Ask { why } = decision {
+            let expected = "/etc/copilotd/managed-settings.json forbids allowing everything";
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+    rules.denials_unknown = Some("the file has a mistake".to_owned());
+    rules.deny = rule_set("", "shell(rm)").deny;
+    for (request, expected) in [
+        (shell("ls"), Ask),
+        (read("src/x"), Ask),
+        (shell("rm x"), Deny),
+    ] {
+        let decision = decide(&request, &rules, folder);
+        assert_eq!(answer(&decision), expected, "{request:?}: {decision:?}");
+    }
+    assert_eq!(session_rule(&shell("ls"), &rules, folder), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_and_what_runs_later_must_be_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let top = scratch.path().canonicalize().unwrap();
+    let (home, project) = (top.join("home"), top.join("home/project"));
+    for folder in ["home/.ssh", "home/project/.git/hooks", "managed"] {
+        std::fs::create_dir_all(top.join(folder)).unwrap();
+    }
+    std::fs::write(home.join(".ssh/id"), "").unwrap();
+    std::fs::write(project.join("one"), "").unwrap();
+    std::fs::hard_link(project.join("one"), project.join("two")).unwrap();
+    let table = [
+        ("ALL", read("../.ssh/id"), Ask),
+        ("read", read("../.ssh/id"), Ask),
+        ("read(..)", read("../.ssh/id"), Ask),
+        ("read(../.ssh)", read("../.ssh/id"), Allow),
+        ("read(../.ssh/id)", read("../.ssh/id"), Allow),
+        ("read(../.ssh/id)", read("../.ssh/other"), Ask),
+        ("write(../.ssh)", read("../.ssh/id"), Ask),
+        ("", read(".npmrc"), Ask),
+        ("read(.npmrc)", read(".npmrc"), Allow),
+        ("ALL", write(".git/hooks/pre-commit"), Ask),
+        ("write(.)", write(".git/config"), Ask),
+        ("write(.git/hooks)", write(".git/hooks/pre-commit"), Allow),
+        ("write(.git/hooks)", write(".git/config"), Ask),
+        ("", read(".git/config"), Allow),
+        ("ALL", write(".envrc"), Ask),
+        ("write(.)", write("three"), Allow),
+        ("write(.)", write("two"), Ask),
+        ("ALL", write("two"), Ask),
+        ("write(two)", write("two"), Allow),
+        ("", read("two"), Allow),
+        ("ALLwrite(../../managed/x)", write("../../managed/x"), Ask),
+        ("ALL", read("../../managed/x"), Allow),
+    ];
+    for (allow, request, expected) in table {
+        let mut rules = rule_set(allow, "");
+        rules.guard = Guard::new(Vec::new(), Some(top.join("managed")));
+        rules.guard.home = Some(home.clone());
+        let decision = decide(&request, &rules, &project);
+        assert_eq!(
+            answer(&decision),
+            expected,
+            "[{allow}] {request:?}: {decision:?}"
+        );
+    }
+
+    // A search of everything leaves out what a request for it alone would be asked about.
+    let mut rules = rule_set("", "read(src/private) ; read(/nowhere)");
+    rules.guard.home = Some(home.clone());
+    let held = withheld(&read(".."), &rules, &project);
+    assert_eq!(held.paths, [home.join(".ssh"), project.join("src/private")]);
+    assert!(held.names.contains(&".npmrc"));
+    assert_eq!(
+        withheld(&read("src"), &rules, &project).paths,
+        [project.join("src/private")]
+    );
+}
+
+#[test]
+fn a_rule_of_a_repository_moves_with_it() {
+    let table = [
+        ("write(/repo/src/a)", "write(src/a)", "write(/copy/src/a)"),
+        ("read(/repo)", "read(.)", "read(/copy/.)"),
+        ("write(/other/a)", "write(/other/a)", "write(/other/a)"),
+        ("write(~/a)", "write(~/a)", "write(~/a)"),
+        ("shell(ls)", "shell(ls)", "shell(ls)"),
+    ];
+    for (made, kept, used) in table {
+        let rule: Rule = made.parse().unwrap();
+        let relative = rule.relative_to(Path::new("/repo"));
+        assert_eq!(relative.to_string(), kept);
+        assert_eq!(relative.below(Path::new("/copy")).to_string(), used);
+    }
+}
+
+#[test]
+fn names_that_deceive_are_written_out() {
+    assert_eq!(write("a\nb").subject(), "a\\nb");
+    assert_eq!(read("exe\u{202e}txt.sh").subject(), "exe\\u{202e}txt.sh");
 }
 
 #[test]
@@ -445,7 +662,7 @@ fn paths_are_matched_by_where_they_lead() {
     symlink(top.join("own"), project.join("sneaky")).unwrap();
     std::fs::create_dir_all(top.join("own/config")).unwrap();
     let mut rules = rule_set("ALLshell ; write ; read", "");
-    rules.guard = Guard::new(vec![top.join("own")]);
+    rules.guard = Guard::new(vec![top.join("own")], None);
     let own = top.join("own/config/settings.json").display().to_string();
     for (request, expected) in [
         (write(&own), Ask),

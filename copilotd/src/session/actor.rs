@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::agent::AgentConnection;
 use super::commit::Unkept;
 use super::persist::{Extras, Revived, Unreadable};
+use super::rules::rule_set;
 use super::state::{Model, now};
 use super::terminal::{SessionContents, Terminals};
 use super::turn::{End, Phase, Turn};
@@ -22,7 +23,7 @@ use crate::agent::translate::Effect;
 use crate::host::admit::{self, Admitted, Context};
 use crate::host::{Client, Shared, rpc};
 use crate::pause;
-use crate::permissions::{Guard, Rule, RuleSet, Source};
+use crate::permissions::{Rule, RuleSet, decide};
 use crate::store::Operation;
 
 /// A session's everything.
@@ -259,6 +260,10 @@ impl Actor {
             }
             // Handled by the loop.
             Input::Close { .. } | Input::Dispose { .. } | Input::Suspend { .. } => {}
+            Input::Explain { request, reply } => {
+                // Whoever asked may be gone.
+                let _ = reply.send(decide(&request, &self.rules(), &self.folder));
+            }
             Input::LoginEnvironment(environment) => {
                 self.environment.get_or_insert(environment);
                 self.go_on_starting();
@@ -436,42 +441,12 @@ impl Actor {
 
     /// The rules as they are now: settings may have changed since the last request.
     pub(super) fn rules(&self) -> RuleSet {
-        let settings = self.model.shared.settings();
-        let from_settings = || Source::Settings(self.model.shared.paths.settings_file());
-        let flags = |rules: &[Rule]| {
-            rules
-                .iter()
-                .map(|r| (r.clone(), Source::Flag))
-                .collect::<Vec<_>>()
-        };
-        let mut allow = flags(&self.launch.allow);
-        allow.extend(
-            self.session_rules
-                .iter()
-                .map(|r| (r.clone(), Source::Session)),
-        );
-        allow.extend(
-            settings
-                .permissions
-                .allow
-                .iter()
-                .map(|r| (r.clone(), from_settings())),
-        );
-        let mut deny = flags(&self.launch.deny);
-        deny.extend(
-            settings
-                .permissions
-                .deny
-                .iter()
-                .map(|r| (r.clone(), from_settings())),
-        );
-        let guard: Guard = self.model.shared.guard.clone();
-        RuleSet {
-            allow,
-            deny,
-            allow_all: self.launch.allow_all,
-            guard,
-        }
+        rule_set(
+            &self.model.shared,
+            &self.folder,
+            &self.launch,
+            &self.session_rules,
+        )
     }
 
     /// The word for what the session does; see docs/protocol.md.

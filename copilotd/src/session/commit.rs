@@ -254,7 +254,10 @@ impl Actor {
         Extras {
             allow: texts(&self.launch.allow),
             deny: texts(&self.launch.deny),
-            allow_all: self.launch.allow_all,
+            allow_all: self.launch.allow_all.tools,
+            allow_all_paths: self.launch.allow_all.paths,
+            allow_all_urls: self.launch.allow_all.urls,
+            add_dirs: self.launch.add_dirs.clone(),
             unattended: self.launch.unattended,
             session_rules: texts(&self.session_rules),
             acp_session: self.acp_session.clone(),

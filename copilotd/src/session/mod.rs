@@ -11,6 +11,7 @@ mod permission;
 mod persist;
 mod question;
 pub mod remote;
+mod rules;
 mod search;
 mod state;
 mod terminal;
@@ -29,11 +30,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::agent::environment::SessionEnvironment;
 use crate::host::Client;
 use crate::host::Shared;
-use crate::permissions::Rule;
+use crate::permissions::{AllowAll, Decision, Request, Rule};
 use crate::store::StoredSession;
 
 pub use commit::TURNS_IN_MEMORY;
 pub use persist::Unreadable;
+pub use rules::rule_set;
 
 /// Inputs that may wait for one session. When full, the clients of this session wait; no other.
 const INPUTS_WAITING: usize = 256;
@@ -60,8 +62,10 @@ pub struct Launch {
     pub allow: Vec<Rule>,
     /// Rules that deny.
     pub deny: Vec<Rule>,
-    /// Whatever no rule denies is allowed.
-    pub allow_all: bool,
+    /// What no rule needs to allow.
+    pub allow_all: AllowAll,
+    /// Folders that count as the session's, beside the one it works in; absolute.
+    pub add_dirs: Vec<PathBuf>,
     /// Nobody can be asked.
     pub unattended: bool,
     /// Whether paired devices may know of it from the start; `None` is for the host to decide.
@@ -147,6 +151,13 @@ pub enum Input {
     Suspend {
         /// Told when everything is kept.
         done: oneshot::Sender<()>,
+    },
+    /// What would be decided about a request of this session's agent.
+    Explain {
+        /// The request.
+        request: Request,
+        /// Gets the decision.
+        reply: oneshot::Sender<Decision>,
     },
     /// The login shell's environment, for a session that had none.
     LoginEnvironment(Arc<SessionEnvironment>),

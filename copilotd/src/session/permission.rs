@@ -1,12 +1,13 @@
 //! Permission requests of an agent: decided by rules where they can, by people where not.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use agent_client_protocol_schema::v1::{
     PermissionOption, PermissionOptionKind, RequestPermissionRequest, ToolKind,
 };
 use ahp_types::actions::*;
-use ahp_types::common::StringOrMarkdown;
+use ahp_types::common::{JsonObject, StringOrMarkdown};
 use ahp_types::state::*;
 use serde_json::{Value, json};
 
@@ -14,8 +15,12 @@ use super::actor::Actor;
 use super::state::now;
 use crate::agent::rpc;
 use crate::agent::translate::{Asked, Call};
-use crate::host::admit::Answer;
-use crate::permissions::{Decision, Request, Rule, decide, label_for, session_rule};
+use crate::config::Repository;
+use crate::host::admit::{ALLOW_HERE, Answer};
+use crate::permissions::{
+    Decision, Request, Rule, RuleSet, decide, label_for, label_here, real_path, session_rule,
+    visible, withheld,
+};
 
 const INVALID_PARAMS: i64 = -32602;
 
@@ -25,8 +30,10 @@ pub(super) struct OpenPermission {
     pub(super) rpc_id: Value,
     /// The agent's choices, which are not the person's.
     options: Vec<PermissionOption>,
-    /// What "for this session" adds.
-    session_rule: Option<Rule>,
+    /// What "for this session" and "always here" add.
+    lasting_rule: Option<Rule>,
+    /// What the agent is told with a yes: what was decided about, as it was then.
+    granted: JsonObject,
 }
 
 impl Actor {
@@ -64,44 +71,31 @@ impl Actor {
             ));
             return;
         }
+        let addresses = addresses(request.tool_call.meta.as_ref());
         let (id, effects) = turn
             .translator
             .permission_asked(request.tool_call, &mut contents);
         self.effects(effects);
         self.model.forget_answer(&id);
         let wanted = match self.turn.as_ref().and_then(|t| t.translator.call(&id)) {
-            Some(call) => wanted(call, &self.folder, self.is_built_in()),
+            Some(call) => wanted(call, &self.folder, self.is_built_in(), &addresses),
             None => return,
         };
-        match self.decide(&wanted) {
+        let rules = self.rules();
+        match strictest(&wanted, &rules, &self.folder) {
             Decision::Allow { why } => {
                 self.allowed_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
             }
             Decision::Deny { why } => {
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
             }
-            Decision::Ask { .. } if self.launch.unattended => {
-                let reason = nobody_to_ask(&wanted);
+            Decision::Ask { why } if self.launch.unattended => {
+                let rule = lasting_rule(&wanted, &rules, &self.folder);
+                let reason = nobody_to_ask(rule.as_ref(), &why);
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &reason);
             }
             Decision::Ask { why } => self.ask(rpc_id, &id, &wanted, request.options, &why),
         }
-    }
-
-    /// The strictest decision about everything that a request wants.
-    fn decide(&self, wanted: &[Request]) -> Decision {
-        let rules = self.rules();
-        let mut strictest = None;
-        for request in wanted {
-            match decide(request, &rules, &self.folder) {
-                denied @ Decision::Deny { .. } => return denied,
-                asked @ Decision::Ask { .. } => strictest = Some(asked),
-                allowed @ Decision::Allow { .. } => strictest = strictest.or(Some(allowed)),
-            }
-        }
-        strictest.unwrap_or_else(|| Decision::Ask {
-            why: "it is not known what this would do".into(),
-        })
     }
 
     fn allowed_by_rule(
@@ -119,8 +113,9 @@ impl Actor {
             permission: permission_json(wanted, why),
             answered: Some(answered.to_json()),
         };
+        let granted = self.granted(id, wanted);
         self.show(id, asked, Some(ToolCallConfirmationReason::Setting));
-        self.respond(rpc_id, &outcome(options, true, None));
+        self.respond(rpc_id, &outcome(options, true, granted));
     }
 
     fn denied_by_rule(
@@ -159,10 +154,8 @@ impl Actor {
         self.model
             .chat(StateAction::ChatToolCallConfirmed(action), None);
         self.model.remember_answer(id, answer);
-        self.respond(
-            rpc_id,
-            &outcome(options, false, Some(("copilot.reason", why))),
-        );
+        let meta = JsonObject::from_iter([("copilot.reason".to_owned(), json!(why))]);
+        self.respond(rpc_id, &outcome(options, false, meta));
     }
 
     fn ask(
@@ -173,14 +166,11 @@ impl Actor {
         options: Vec<PermissionOption>,
         why: &str,
     ) {
-        let rules = self.rules();
-        let session_rule = match wanted {
-            [single] => session_rule(single, &rules, &self.folder),
-            _ => None,
-        };
+        let lasting_rule = lasting_rule(wanted, &self.rules(), &self.folder);
+        let granted = self.granted(id, wanted);
         let asked = Asked {
             title: question(wanted),
-            options: choices(session_rule.as_ref()),
+            options: choices(lasting_rule.as_ref()),
             permission: permission_json(wanted, why),
             answered: None,
         };
@@ -191,7 +181,8 @@ impl Actor {
                 OpenPermission {
                     rpc_id,
                     options,
-                    session_rule,
+                    lasting_rule,
+                    granted,
                 },
             );
         }
@@ -225,21 +216,112 @@ impl Actor {
             .chat(StateAction::ChatToolCallConfirmed(action), origin);
         self.model.remember_answer(&id, answer);
         let Some(open) = open else { return };
-        if choice == "allow-session" {
-            self.session_rules.extend(open.session_rule);
+        match choice.as_str() {
+            "allow-session" => self.session_rules.extend(open.lasting_rule),
+            ALLOW_HERE => self.allow_here(open.lasting_rule),
+            _ => {}
         }
-        let text = words.as_ref().map(|w| w.text.clone());
-        let meta = text.as_deref().map(|t| ("copilot.words", t));
+        let meta = match (approved, &words) {
+            (true, _) => open.granted,
+            (false, Some(words)) => {
+                JsonObject::from_iter([("copilot.words".to_owned(), json!(words.text))])
+            }
+            (false, None) => JsonObject::new(),
+        };
         self.respond(&open.rpc_id, &outcome(&open.options, approved, meta));
         if let Some(words) = words.filter(|_| !self.is_built_in()) {
             self.words_as_next_message(words);
         }
     }
+
+    /// Keeps a rule for the repository. When that fails the answer counts once, and that is said.
+    fn allow_here(&mut self, rule: Option<Rule>) {
+        let Some(rule) = rule else { return };
+        let repository = Repository::of(&self.folder);
+        let rule = rule.relative_to(&repository.root);
+        let approvals = &self.model.shared.approvals;
+        match approvals.allow(&repository.identity, &rule) {
+            Ok(None) => {}
+            Ok(Some(problem)) => tracing::warn!(%problem, "the approvals were read anew"),
+            Err(error) => {
+                let text = format!("This is allowed once only: {error}");
+                self.notice(&text, "approval");
+            }
+        }
+    }
+
+    /// What the agent is told with a yes: where the paths lead that were decided about, and what
+    /// a search leaves out.
+    fn granted(&self, id: &str, wanted: &[Request]) -> JsonObject {
+        let mut granted = JsonObject::new();
+        let mut paths: Vec<PathBuf> = wanted
+            .iter()
+            .filter_map(|request| real_path(request, &self.folder))
+            .collect();
+        paths.sort();
+        paths.dedup();
+        let is_path =
+            |request: &Request| matches!(request, Request::Read { .. } | Request::Write { .. });
+        if wanted.iter().any(is_path) {
+            granted.insert("copilot.paths".to_owned(), json!(lossy(&paths)));
+        }
+        let call = self.turn.as_ref().and_then(|t| t.translator.call(id));
+        if call.is_some_and(|call| call.kind == ToolKind::Search) {
+            let rules = self.rules();
+            let mut left_out = Vec::new();
+            let mut names: &[&str] = &[];
+            for request in wanted {
+                let held = withheld(request, &rules, &self.folder);
+                left_out.extend(held.paths);
+                names = held.names;
+            }
+            let held = json!({"paths": lossy(&left_out), "names": names});
+            granted.insert("copilot.withheld".to_owned(), held);
+        }
+        granted
+    }
+}
+
+/// Paths for a protocol that knows text only. One that is no text names nothing there.
+fn lossy(paths: &[PathBuf]) -> Vec<String> {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    paths.iter().map(text).collect()
+}
+
+/// The strictest decision about everything that a request wants.
+fn strictest(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Decision {
+    let mut strictest = None;
+    for request in wanted {
+        match decide(request, rules, folder) {
+            denied @ Decision::Deny { .. } => return denied,
+            asked @ Decision::Ask { .. } => strictest = Some(asked),
+            allowed @ Decision::Allow { .. } => strictest = strictest.or(Some(allowed)),
+        }
+    }
+    strictest.unwrap_or_else(|| Decision::Ask {
+        why: "it is not known what this would do".into(),
+    })
+}
+
+/// The rule that a lasting yes adds. Only about one thing: who says yes to several at once has
+/// not looked at each.
+fn lasting_rule(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Option<Rule> {
+    match wanted {
+        [single] => session_rule(single, rules, folder),
+        _ => None,
+    }
+}
+
+/// The addresses that an agent says it will connect to.
+fn addresses(meta: Option<&JsonObject>) -> Vec<IpAddr> {
+    let texts = meta.and_then(|meta| meta.get("copilot.addresses")?.as_array());
+    let parse = |text: &Value| text.as_str()?.parse().ok();
+    texts.into_iter().flatten().filter_map(parse).collect()
 }
 
 /// What a tool call would do, as far as it is known. An unknown shape is a tool by its name, which
 /// only an explicit rule allows.
-fn wanted(call: &Call, folder: &Path, built_in: bool) -> Vec<Request> {
+fn wanted(call: &Call, folder: &Path, built_in: bool, addresses: &[IpAddr]) -> Vec<Request> {
     let input = call.input.as_ref();
     let text = |names: &[&str]| {
         names
@@ -257,22 +339,20 @@ fn wanted(call: &Call, folder: &Path, built_in: bool) -> Vec<Request> {
         };
     }
     let path = text(&["path", "file_path", "abs_path"]).map(absolute);
-    let changes = || {
+    let touched = || {
         let mut paths: Vec<PathBuf> = call.diffs().map(|d| folder.join(&d.path)).collect();
-        paths.extend(path.clone());
         let located = call
             .locations
             .iter()
             .filter_map(|l| l.get("path")?.as_str())
             .map(|p| folder.join(p));
         paths.extend(located);
-        paths.sort();
-        paths.dedup();
-        paths
+        paths.extend(path.clone());
+        without_repeats(paths, folder)
     };
     match call.kind {
         ToolKind::Edit | ToolKind::Delete | ToolKind::Move => {
-            let paths = changes();
+            let paths = touched();
             // A move or deletion that names no file, or only one end of it, is not known.
             if paths.is_empty() || !built_in && call.kind == ToolKind::Move {
                 return vec![by_name(call)];
@@ -283,15 +363,37 @@ fn wanted(call: &Call, folder: &Path, built_in: bool) -> Vec<Request> {
                 .collect()
         }
         ToolKind::Read | ToolKind::Search if call.diffs().next().is_none() => match path {
-            Some(path) if built_in || only_reads(input) => vec![Request::Read { path }],
+            // The location of our own agent says where the path led when it looked.
+            Some(_) if built_in => {
+                let paths = touched().into_iter();
+                paths.map(|path| Request::Read { path }).collect()
+            }
+            Some(path) if only_reads(input) => vec![Request::Read { path }],
             _ => vec![by_name(call)],
         },
         ToolKind::Fetch => match text(&["url"]) {
-            Some(url) => vec![Request::Url { url }],
+            Some(url) => vec![Request::Url {
+                url,
+                addresses: addresses.to_vec(),
+            }],
             None => vec![by_name(call)],
         },
         _ => vec![by_name(call)],
     }
+}
+
+/// The paths that lead to different places, the first spelling of each.
+fn without_repeats(paths: Vec<PathBuf>, folder: &Path) -> Vec<PathBuf> {
+    let mut seen = Vec::new();
+    let mut kept = paths;
+    kept.retain(|path| {
+        let request = Request::Read { path: path.clone() };
+        let place = real_path(&request, folder).unwrap_or_else(|| path.clone());
+        let is_new = !seen.contains(&place);
+        seen.push(place);
+        is_new
+    });
+    kept
 }
 
 /// Whether the input of a foreign agent's tool has nothing but what reading needs.
@@ -341,7 +443,7 @@ fn permission_json(wanted: &[Request], why: &str) -> Value {
     json!({"kind": kind, "subject": subject, "reason": why})
 }
 
-fn choices(session_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
+fn choices(lasting_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
     let option = |id: &str, label: String, kind| ConfirmationOption {
         id: id.into(),
         label,
@@ -353,12 +455,13 @@ fn choices(session_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
         "Yes, once".into(),
         ConfirmationOptionKind::Approve,
     )];
-    if let Some(rule) = session_rule {
-        choices.push(option(
-            "allow-session",
-            label_for(rule),
-            ConfirmationOptionKind::Approve,
-        ));
+    if let Some(rule) = lasting_rule {
+        for (id, label) in [
+            ("allow-session", label_for(rule)),
+            (ALLOW_HERE, label_here(rule)),
+        ] {
+            choices.push(option(id, visible(&label), ConfirmationOptionKind::Approve));
+        }
     }
     choices.push(option("deny", "No".into(), ConfirmationOptionKind::Deny));
     let words = "No, and tell the agent what to do instead";
@@ -371,15 +474,13 @@ fn choices(session_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
 }
 
 /// Why an unattended session refuses what would be asked, and what to do about it.
-fn nobody_to_ask(wanted: &[Request]) -> String {
-    let flag = match wanted.first() {
-        Some(Request::Shell { command }) if !command.contains(['\n', '\'']) => {
-            format!("--allow-tool 'shell({command})'")
+fn nobody_to_ask(rule: Option<&Rule>, why: &str) -> String {
+    match rule.map(ToString::to_string) {
+        Some(rule) if !rule.contains('\'') => {
+            format!("{why}, and nobody can be asked; allow it with --allow-tool '{rule}'")
         }
-        Some(request) => format!("--allow-tool '{}'", request.kind()),
-        None => "--allow-all-tools".to_owned(),
-    };
-    format!("no rule allows it and nobody can be asked; allow it with {flag}")
+        _ => format!("{why}, and nobody can be asked"),
+    }
 }
 
 fn by_policy(choice: &str) -> Answer {
@@ -405,7 +506,7 @@ fn pending_meta(chat: &ChatState, id: &str) -> ahp_types::common::JsonObject {
 }
 
 /// The answer to the agent. Only ever "once": the daemon keeps every longer memory itself.
-fn outcome(options: &[PermissionOption], approved: bool, meta: Option<(&str, &str)>) -> Value {
+fn outcome(options: &[PermissionOption], approved: bool, meta: JsonObject) -> Value {
     let order = match approved {
         true => [
             PermissionOptionKind::AllowOnce,
@@ -424,8 +525,8 @@ fn outcome(options: &[PermissionOption], approved: bool, meta: Option<(&str, &st
         // An agent that offers no way to say no is told that the call is off.
         None => json!({"outcome": "cancelled"}),
     };
-    match meta {
-        Some((key, text)) => json!({"outcome": outcome, "_meta": {key: text}}),
-        None => json!({ "outcome": outcome }),
+    match meta.is_empty() {
+        true => json!({ "outcome": outcome }),
+        false => json!({"outcome": outcome, "_meta": meta}),
     }
 }

@@ -4,6 +4,8 @@
 //! A session is kept as its state without completed turns, the completed turns, and the actions
 //! since then. Reading it back folds the actions with the same reducers that made the state.
 
+use std::path::PathBuf;
+
 use ahp::reducers::{apply_action_to_chat, apply_action_to_session};
 use ahp_types::actions::StateAction;
 use ahp_types::state::{ChatState, SessionState, Turn};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Launch;
 use crate::host::admit::Answer;
-use crate::permissions::Rule;
+use crate::permissions::{AllowAll, Rule};
 use crate::store::{StoredSession, StoredTurn, TailEntry};
 
 /// The channel name of [`Extras`] among the kept actions.
@@ -36,7 +38,11 @@ pub(super) struct Kept {
 pub(super) struct Extras {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
+    /// Tools only; the name is from a time when there was nothing else.
     pub(super) allow_all: bool,
+    pub(super) allow_all_paths: bool,
+    pub(super) allow_all_urls: bool,
+    pub(super) add_dirs: Vec<PathBuf>,
     pub(super) unattended: bool,
     pub(super) session_rules: Vec<String>,
     pub(super) acp_session: Option<String>,
@@ -54,7 +60,12 @@ impl Extras {
         Launch {
             allow: rules(&self.allow),
             deny: rules(&self.deny),
-            allow_all: self.allow_all,
+            allow_all: AllowAll {
+                tools: self.allow_all,
+                paths: self.allow_all_paths,
+                urls: self.allow_all_urls,
+            },
+            add_dirs: self.add_dirs.clone(),
             unattended: self.unattended,
             // From here on the config in the state has it.
             remote: None,

@@ -430,7 +430,19 @@ fn config(new: &NewSession) -> SessionConfigState {
         ("denyTools".to_owned(), property("array", "Rules that deny")),
         (
             "allowAllTools".to_owned(),
-            property("boolean", "Allow whatever no rule denies"),
+            property("boolean", "Allow every tool that no rule denies"),
+        ),
+        (
+            "allowAllPaths".to_owned(),
+            property("boolean", "Every path counts as inside the folder"),
+        ),
+        (
+            "allowAllUrls".to_owned(),
+            property("boolean", "Allow every public URL that no rule denies"),
+        ),
+        (
+            "addDirs".to_owned(),
+            property("array", "Folders that count as inside"),
         ),
         (
             "unattended".to_owned(),
@@ -444,7 +456,16 @@ fn config(new: &NewSession) -> SessionConfigState {
     let values = JsonObject::from_iter([
         ("allowTools".to_owned(), json!(rules(&new.launch.allow))),
         ("denyTools".to_owned(), json!(rules(&new.launch.deny))),
-        ("allowAllTools".to_owned(), json!(new.launch.allow_all)),
+        (
+            "allowAllTools".to_owned(),
+            json!(new.launch.allow_all.tools),
+        ),
+        (
+            "allowAllPaths".to_owned(),
+            json!(new.launch.allow_all.paths),
+        ),
+        ("allowAllUrls".to_owned(), json!(new.launch.allow_all.urls)),
+        ("addDirs".to_owned(), json!(new.launch.add_dirs)),
         ("unattended".to_owned(), json!(new.launch.unattended)),
         (
             remote::REMOTE.to_owned(),

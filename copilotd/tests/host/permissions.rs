@@ -35,7 +35,13 @@ async fn the_first_answer_wins_and_the_loser_is_told_who_was_first() {
         .collect();
     assert_eq!(
         ids,
-        ["allow-once", "allow-session", "deny", "deny-with-words"]
+        [
+            "allow-once",
+            "allow-session",
+            "allow-here",
+            "deny",
+            "deny-with-words"
+        ]
     );
     assert_eq!(asked["_meta"]["copilot.permission"]["kind"], "shell");
     a.state(&session, "needs-permission").await;

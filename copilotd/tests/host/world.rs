@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use copilotd::agent::tree;
-use copilotd::config::{AgentSettings, Loaded, RemoteSettings, Settings, TrustedFolders};
+use copilotd::config::{
+    AgentSettings, Approvals, Loaded, RemoteSettings, Settings, TrustedFolders,
+};
 use copilotd::host::identity::Trust;
 use copilotd::host::{Host, Parts, Shared};
 use ipc_proto::paths::Paths;
@@ -48,7 +50,7 @@ impl World {
         let paths = Paths::under(&home.path().join("daemon"));
         let loaded = Loaded {
             settings: settings(&script::agent(functions), &received),
-            problems: Vec::new(),
+            ..Loaded::default()
         };
         let (settings, reader) = watch::channel(Arc::new(loaded));
         let (trusted, problem) = TrustedFolders::open(paths.trusted_folders_file(), reader.clone());
@@ -56,9 +58,13 @@ impl World {
         let (store, notices) = copilotd::store::open(&paths.data_dir.join("sessions.db")).unwrap();
         assert!(notices.is_empty(), "{notices:?}");
         let numbers = store.reserve_numbers(1 << 32).unwrap();
+        let (approvals, problem) = Approvals::open(paths.approvals_file());
+        assert!(problem.is_none());
         let shared = Shared::new(Parts {
             paths,
             settings: reader,
+            managed: watch::Sender::default().subscribe(),
+            approvals,
             trusted,
             built_in_agent: PathBuf::from("/nonexistent/agent"),
             store,
@@ -81,7 +87,7 @@ impl World {
             let settings = settings(&script::agent(functions), &self.received);
             *loaded = Arc::new(Loaded {
                 settings,
-                problems: Vec::new(),
+                ..Loaded::default()
             });
         });
     }
@@ -93,7 +99,7 @@ impl World {
             settings.agents.get_mut("fake").unwrap().command = program.into();
             *loaded = Arc::new(Loaded {
                 settings,
-                problems: Vec::new(),
+                ..Loaded::default()
             });
         });
     }
@@ -112,7 +118,7 @@ impl World {
             change(&mut settings.remote);
             *loaded = Arc::new(Loaded {
                 settings,
-                problems: Vec::new(),
+                ..Loaded::default()
             });
         });
     }
