@@ -51,6 +51,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
 
+    /// The mode to work in [default: the setting `mode`, else interactive]
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub mode: Option<Mode>,
+
     /// Resume the newest session in this folder
     #[arg(long = "continue", conflicts_with = "resume")]
     pub continue_newest: bool,
@@ -121,6 +125,28 @@ impl RunArgs {
             None if self.silent => Some("--silent"),
             None if self.output_format.is_some() => Some("--output-format"),
             None => None,
+        }
+    }
+}
+
+/// How a session treats what its agent wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Ask before doing what no rule allows
+    Interactive,
+    /// Read and think, change nothing, end by proposing a plan
+    Plan,
+    /// Go on until the task is complete
+    Autopilot,
+}
+
+impl Mode {
+    /// The name in a session's config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Plan => "plan",
+            Self::Autopilot => "autopilot",
         }
     }
 }
@@ -561,6 +587,7 @@ mod tests {
             "--prompt",
             "--resume",
             "--continue",
+            "--mode",
             "--allow-tool",
             "--deny-tool",
             "permissions",

@@ -20,6 +20,7 @@ mod foreign_client;
 mod full_disk;
 mod hostile_clients;
 mod long;
+mod modes;
 mod one_shot;
 mod providers;
 mod service;

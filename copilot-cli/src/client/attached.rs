@@ -146,7 +146,9 @@ impl Attached {
 
     fn channel_of(&self, action: &StateAction) -> &str {
         match action {
-            StateAction::SessionTitleChanged(_) => self.mirror.session_uri(),
+            StateAction::SessionTitleChanged(_) | StateAction::SessionConfigChanged(_) => {
+                self.mirror.session_uri()
+            }
             // Everything else that a client asks for is about the conversation.
             _ => self.mirror.chat_uri(),
         }

@@ -247,7 +247,9 @@ pub(crate) mod tests {
         mirror.apply_snapshot(snapshot(
             SESSION,
             json!({"provider": "copilot", "title": "a title", "status": 1, "lifecycle": "ready",
-                   "activeClients": [], "chats": []}),
+                   "activeClients": [], "chats": [],
+                   "config": {"schema": {"type": "object", "properties": {}},
+                              "values": {"mode": "interactive", "allowAll": false}}}),
         ));
         mirror.apply_snapshot(snapshot(
             CHAT,

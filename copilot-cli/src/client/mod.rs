@@ -4,6 +4,7 @@
 //! Never applies anything that the host did not publish, and knows no terminal.
 
 mod attached;
+mod config;
 mod connection;
 mod contents;
 mod identity;
@@ -32,6 +33,9 @@ pub use uris::{
     ROOT, chat_uri, file_uri, new_session_uri, path_of_file_uri, session_id, session_uri, short_id,
 };
 
+pub(crate) use config::{
+    MODES, allows_all, asks_nothing, is_unattended, mode, next_mode, switch_allow_all, switch_mode,
+};
 pub(crate) use meta::{
     cancelling, clients, session_answer, state_words, summary_closed, summary_state,
     text as meta_text, todos, tool_answer, tool_meta,

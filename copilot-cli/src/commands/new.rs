@@ -82,6 +82,9 @@ fn config(args: &RunArgs, folder: &Path, unattended: bool) -> Option<JsonObject>
             config.insert(key.to_owned(), list.into());
         }
     }
+    if let Some(mode) = args.mode {
+        config.insert("mode".to_owned(), mode.name().into());
+    }
     for (key, is_set) in [
         ("allowAllTools", args.allow_all_tools || args.allow_all),
         ("allowAllPaths", args.allow_all_paths || args.allow_all),
@@ -98,6 +101,7 @@ fn config(args: &RunArgs, folder: &Path, unattended: bool) -> Option<JsonObject>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Mode;
 
     #[test]
     fn the_config_holds_what_was_asked_for() {
@@ -109,6 +113,7 @@ mod tests {
             deny_url: vec!["example.org".to_owned()],
             add_dir: vec!["../other".into(), "/abs".into()],
             allow_all_tools: true,
+            mode: Some(Mode::Plan),
             ..RunArgs::default()
         };
         assert_eq!(
@@ -118,6 +123,7 @@ mod tests {
                 "denyTools": ["url(example.org)"],
                 "addDirs": ["/work/../other", "/abs"],
                 "allowAllTools": true,
+                "mode": "plan",
                 "unattended": true,
             })
         );

@@ -16,7 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{connected_with_environment, find_session, new, resume};
 use crate::args::{OutputFormat, RunArgs};
 use crate::client::{
-    Attached, Identity, OpenRequest, Update, open_requests, session_id, short_id, user_message,
+    Attached, Identity, OpenRequest, Update, is_unattended, open_requests, session_id, short_id,
+    user_message,
 };
 use crate::error::{CliError, Exit};
 use crate::events::{Follower, SessionEvent};
@@ -36,7 +37,9 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     let format = args.output_format.unwrap_or_default();
     let identity = Identity::command("-p");
     let mut client = connected_with_environment(paths, &identity).await?;
-    let session = match resume::wanted(&args) {
+    let wanted = resume::wanted(&args);
+    let resumed = wanted.is_some();
+    let session = match wanted {
         None => new::create(&mut client, &args, true).await?,
         Some(resume::Wanted::Named(id)) => find_session(&mut client, &id).await?.resource,
         Some(resume::Wanted::Newest) => resume::newest(&mut client).await?.resource,
@@ -44,7 +47,10 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
             return Err(CliError::usage("with -p, name the session: --resume=ID"));
         }
     };
-    let attached = Attached::subscribe(client, &session, Some(1)).await?;
+    let mut attached = Attached::subscribe(client, &session, Some(1)).await?;
+    if resumed {
+        resume::switch_mode(&mut attached, &args).await?;
+    }
     let mut one_shot = OneShot {
         attached,
         paths,
@@ -227,12 +233,7 @@ impl OneShot<'_> {
 
     /// A resumed session may still want to ask; here is nobody.
     async fn refuse_requests(&mut self) -> Result<(), CliError> {
-        let unattended = self.attached.mirror().session().is_some_and(|s| {
-            s.config
-                .as_ref()
-                .and_then(|c| c.values.get("unattended"))
-                .is_some_and(|v| v == true)
-        });
+        let unattended = self.attached.mirror().session().is_some_and(is_unattended);
         let ours = self.attached.mirror().active_turn() == Some(self.turn.as_str());
         let Some(chat) = self
             .attached

@@ -7,7 +7,7 @@ use ipc_proto::paths::Paths;
 
 use super::new::require_terminal;
 use super::sessions::table;
-use super::{connected_with_environment, find_session, working_folder};
+use super::{confirmed, connected_with_environment, find_session, working_folder};
 use crate::args::RunArgs;
 use crate::client::{Attached, Client, Identity, list_sessions, newest_in, resolve};
 use crate::error::{CliError, Exit};
@@ -50,13 +50,24 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
         Some(Wanted::Choose) => choose(&mut client, out).await?,
         Some(Wanted::Newest) | None => newest(&mut client).await?,
     };
-    let attached = Attached::subscribe(client, &session.resource, Some(terminal::TURNS)).await?;
+    let mut attached =
+        Attached::subscribe(client, &session.resource, Some(terminal::TURNS)).await?;
+    switch_mode(&mut attached, &args).await?;
     let options = terminal::Options {
         prompt: args.positional.or(args.interactive),
         model: args.model,
         created: false,
     };
     terminal::run(attached, paths, identity, options, out).await
+}
+
+/// Puts a session that exists into the mode of the flag.
+pub(super) async fn switch_mode(attached: &mut Attached, args: &RunArgs) -> Result<(), CliError> {
+    let Some(mode) = args.mode else { return Ok(()) };
+    let input = attached
+        .dispatch(crate::client::switch_mode(mode.name()))
+        .await?;
+    confirmed(attached, input).await?.map_err(CliError::new)
 }
 
 /// The newest session of the current folder.

@@ -18,7 +18,10 @@ use super::diff::Contents;
 use super::editor::{Edit, Editor};
 use super::keys::Key;
 use super::line::{Colour, Line, Style};
-use crate::client::{Answer, Mirror, OpenRequest, cancelling, open_requests, user_message};
+use crate::client::{
+    Answer, MODES, Mirror, OpenRequest, allows_all, cancelling, mode, next_mode, open_requests,
+    switch_allow_all, switch_mode, user_message,
+};
 use crate::text::one_line;
 
 /// Within this time a second Ctrl+C detaches.
@@ -49,6 +52,8 @@ pub(crate) enum Sent {
     Answer(String),
     Cancel,
     Continue,
+    /// A setting of the session.
+    Setting,
     TakeBack(String),
 }
 
@@ -195,6 +200,7 @@ impl App {
             Some(Sent::Continue) if mirror.active_turn().is_none() => {
                 self.note(format!("not continued: {reason}"));
             }
+            Some(Sent::Setting) => self.note(reason),
             Some(Sent::Cancel) if mirror.active_turn().is_some() => self.note(reason),
             Some(Sent::Cancel | Sent::Continue | Sent::TakeBack(_)) | None => {}
         }
@@ -216,6 +222,11 @@ impl App {
         match key {
             Key::Cancel => return self.cancel(mirror, now),
             Key::Redraw => return vec![Effect::Redraw],
+            // Also while a question is open: it may be why the mode should change.
+            Key::NextMode => {
+                let now_in = mirror.session().map(mode).unwrap_or_default();
+                return self.setting(switch_mode(next_mode(now_in)), now);
+            }
             // Leaving is always possible; the question stays for whoever comes.
             Key::EndOfInput if self.dialog.is_some() => return vec![Effect::Detach],
             _ => self.last_cancel = None,
@@ -332,7 +343,7 @@ impl App {
             let command = command.to_owned();
             self.editor.take();
             self.editor.remember(&text);
-            return self.slash(&command, mirror, now);
+            return self.slash(&command, &text, mirror, now);
         }
         let Some(text) = self.ready_text(now) else {
             return Vec::new();
@@ -421,8 +432,65 @@ impl App {
         Effect::Dispatch(Box::new(action), sent)
     }
 
-    fn slash(&mut self, command: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+    /// Asks for a change of the session's settings; the status line shows what became of it.
+    fn setting(&mut self, action: StateAction, now: Instant) -> Vec<Effect> {
+        if self.link != Link::Up {
+            self.say("not connected: nothing was changed", now);
+            return Vec::new();
+        }
+        vec![Effect::Dispatch(Box::new(action), Sent::Setting)]
+    }
+
+    /// `/mode`, `/plan` and `/allow-all` with what follows them.
+    fn switch(
+        &mut self,
+        command: &str,
+        argument: &str,
+        mirror: &Mirror,
+        now: Instant,
+    ) -> Vec<Effect> {
+        let session = mirror.session();
+        match (command, argument) {
+            ("mode", "") => {
+                let now_in = session.map(mode).unwrap_or_default();
+                self.say(
+                    format!("the mode is {now_in}; /mode {} switches", MODES.join("|")),
+                    now,
+                );
+                Vec::new()
+            }
+            ("mode", name) => self.setting(switch_mode(name), now),
+            ("plan", "") => self.setting(switch_mode("plan"), now),
+            // The mode is switched before the prompt is sent, and both keep their order.
+            ("plan", prompt) => {
+                let mut effects = self.setting(switch_mode("plan"), now);
+                if !effects.is_empty() {
+                    effects.push(match mirror.active_turn() {
+                        None => self.prompt(prompt.to_owned()),
+                        Some(_) => self.pending(PendingMessageKind::Queued, prompt.to_owned()),
+                    });
+                }
+                effects
+            }
+            (_, "") => {
+                let on = session.is_some_and(allows_all);
+                self.setting(switch_allow_all(!on), now)
+            }
+            (_, "on") => self.setting(switch_allow_all(true), now),
+            (_, "off") => self.setting(switch_allow_all(false), now),
+            (_, _) => {
+                self.say("/allow-all is followed by on, off or nothing", now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Carries out a command; `text` is all that was typed.
+    fn slash(&mut self, command: &str, text: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        let argument = text.split_once(char::is_whitespace);
+        let argument = argument.map_or("", |(_, argument)| argument.trim());
         match command {
+            "mode" | "plan" | "allow-all" => return self.switch(command, argument, mirror, now),
             "help" => self.help = true,
             "exit" | "quit" => return vec![Effect::Detach],
             "cancel" => {
@@ -741,6 +809,59 @@ mod tests {
             action(&Run::working().enter("/cancel"))["type"],
             "chat/turnCancelled"
         );
+    }
+
+    #[test]
+    fn the_mode_is_asked_for_and_only_the_host_switches_it() {
+        let mut run = Run::asking();
+        let wanted = |effects: Vec<Effect>| action(&effects)["config"].clone();
+        assert_eq!(wanted(run.press(Key::NextMode)), json!({"mode": "plan"}));
+        assert_eq!(
+            wanted(run.press(Key::NextMode)),
+            json!({"mode": "plan"}),
+            "the host has not said so"
+        );
+        run.act(
+            SESSION,
+            json!({"type": "session/configChanged", "config": {"mode": "plan"}}),
+        );
+        assert_eq!(
+            wanted(run.press(Key::NextMode)),
+            json!({"mode": "autopilot"})
+        );
+        run.app.sent(1, Sent::Setting);
+        run.app.rejected(1, "a file forbids it", &run.mirror);
+        assert_eq!(run.app.take_notices()[0].text(), "ℹ a file forbids it");
+        run.app.link = Link::Lost(run.now);
+        assert!(run.press(Key::NextMode).is_empty());
+    }
+
+    #[test]
+    fn modes_and_allow_all_have_commands() {
+        let mut run = Run::new();
+        for (typed, wanted) in [
+            ("/mode plan", json!({"mode": "plan"})),
+            ("/mode nonsense", json!({"mode": "nonsense"})),
+            ("/plan", json!({"mode": "plan"})),
+            ("/allow-all", json!({"allowAll": true})),
+            ("/allow-all on", json!({"allowAll": true})),
+            ("/allow-all off", json!({"allowAll": false})),
+        ] {
+            assert_eq!(action(&run.enter(typed))["config"], wanted, "{typed}");
+        }
+        assert!(run.enter("/mode").is_empty());
+        assert_eq!(
+            run.app.hint(run.now),
+            Some("the mode is interactive; /mode interactive|plan|autopilot switches")
+        );
+        assert!(run.enter("/allow-all perhaps").is_empty());
+        let effects = run.enter("/plan a new parser");
+        let [Effect::Dispatch(switch, _), Effect::Dispatch(prompt, _)] = effects.as_slice() else {
+            panic!("{effects:?}");
+        };
+        let [switch, prompt] = [switch, prompt].map(|a| serde_json::to_value(a).unwrap());
+        assert_eq!(switch["config"], json!({"mode": "plan"}));
+        assert_eq!(prompt["message"]["text"], "a new parser");
     }
 
     #[test]

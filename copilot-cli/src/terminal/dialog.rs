@@ -134,7 +134,7 @@ impl Dialog {
                 Key::Edit(edit) => editor.apply(edit),
                 Key::PageUp => self.scroll = self.scroll.saturating_sub(10),
                 Key::PageDown => self.scroll += 10,
-                Key::Cancel | Key::Queue | Key::Redraw => {}
+                Key::Cancel | Key::Queue | Key::Redraw | Key::NextMode => {}
             }
             return Outcome::Nothing;
         }

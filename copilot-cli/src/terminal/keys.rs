@@ -17,6 +17,8 @@ pub(crate) enum Key {
     Queue,
     /// Ctrl+L.
     Redraw,
+    /// Shift+Tab.
+    NextMode,
     Escape,
     PageUp,
     PageDown,
@@ -63,6 +65,8 @@ pub(crate) fn key(event: KeyEvent) -> Option<Key> {
             insert("\n".to_owned())
         }
         KeyCode::Enter => Some(Key::Enter),
+        KeyCode::BackTab => Some(Key::NextMode),
+        KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => Some(Key::NextMode),
         KeyCode::Tab => insert("    ".to_owned()),
         KeyCode::Backspace if alt || control => edit(Edit::KillWordLeft),
         KeyCode::Backspace => edit(Edit::Backspace),
@@ -89,7 +93,7 @@ mod tests {
 
     #[test]
     fn keys_mean_what_people_expect() {
-        use KeyCode::{Backspace, Char, Enter, Esc, Left, Up};
+        use KeyCode::{BackTab, Backspace, Char, Enter, Esc, Left, Tab, Up};
         use KeyModifiers as M;
         let insert = |text: &str| Key::Edit(Edit::Insert(text.to_owned()));
         let table = [
@@ -108,6 +112,9 @@ mod tests {
             (Left, M::CONTROL, Some(Key::Edit(Edit::WordLeft))),
             (Up, M::NONE, Some(Key::Edit(Edit::Up))),
             (Esc, M::NONE, Some(Key::Escape)),
+            (BackTab, M::SHIFT, Some(Key::NextMode)),
+            (Tab, M::SHIFT, Some(Key::NextMode)),
+            (Tab, M::NONE, Some(insert("    "))),
             (Char('z'), M::CONTROL, None),
         ];
         for (code, modifiers, expected) in table {

@@ -12,7 +12,8 @@ use super::blocks;
 use super::diff::Contents;
 use super::line::{Colour, Line, Style};
 use crate::client::{
-    Mirror, cancelling, clients, open_requests, path_of_file_uri, short_path, state_words, todos,
+    MODES, Mirror, asks_nothing, cancelling, clients, mode, open_requests, path_of_file_uri,
+    short_path, state_words, todos,
 };
 use crate::text::{one_line, seconds, truncate};
 
@@ -150,7 +151,17 @@ fn help() -> Vec<Line> {
         ("Alt+Enter, Ctrl+J", "new line"),
         ("Esc Esc, Ctrl+C", "interrupt"),
         ("Ctrl+C twice, Ctrl+D", "detach; the session goes on"),
+        ("Shift+Tab", "the next mode: interactive, plan, autopilot"),
         ("Ctrl+L", "redraw"),
+        ("/mode NAME", "switch the mode"),
+        (
+            "/plan [PROMPT]",
+            "switch to plan mode, and ask for something",
+        ),
+        (
+            "/allow-all [on|off]",
+            "allow everything that no rule denies",
+        ),
         ("/cancel", "interrupt"),
         ("/older", "show earlier turns"),
         ("/exit", "detach"),
@@ -204,6 +215,16 @@ fn status(scene: &Scene<'_>) -> Line {
         .and_then(|s| path_of_file_uri(s.working_directories.as_ref()?.first()?))
         .map(|path| short_path(&path, scene.home));
     let title = session.map(|s| truncate(&s.title, 40));
+    let mode = session.map(mode).filter(|name| *name != MODES[0]);
+    if let Some(mode) = mode {
+        line.push(
+            format!(" · {} mode", one_line(mode)),
+            Style::of(Colour::Cyan),
+        );
+    }
+    if session.is_some_and(asks_nothing) {
+        line.push(" · allows everything", Style::of(Colour::Red));
+    }
     let others = session.map_or(0, clients).saturating_sub(1);
     let others = (others > 0).then(|| format!("+{others} attached"));
     for fact in [title, model(scene.app, mirror.chat()), folder, others]
@@ -341,6 +362,16 @@ mod tests {
         );
         let shown = text(&live(&scene(&app, &mirror, &contents, &[], 24)));
         assert_eq!(shown[1], "❯ no");
+    }
+
+    #[test]
+    fn the_mode_and_allowing_everything_are_shown() {
+        let (app, mut mirror, contents) = (App::new(None), mirror(), Contents::default());
+        let change =
+            json!({"type": "session/configChanged", "config": {"mode": "plan", "allowAll": true}});
+        mirror.apply(&envelope(SESSION, 11, change));
+        let shown = text(&live(&scene(&app, &mirror, &contents, &[], 24)));
+        assert_eq!(shown[2], "● idle · plan mode · allows everything · a title");
     }
 
     #[test]

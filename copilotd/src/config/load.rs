@@ -46,6 +46,11 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
             text_value(value).map(Some)
         }),
         agents: agents(&mut top, &previous.agents),
+        mode: top.take("mode", &previous.mode, |value| {
+            text_value(value)?
+                .parse()
+                .map_err(|wrong| format!("is wrong: {wrong}"))
+        }),
         permissions: permissions(&mut top, &previous.permissions),
         trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
         log_level: top.take("logLevel", &previous.log_level, log_level),
@@ -54,7 +59,7 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
     // An editor's pointer to a description of the file.
     top.values.remove("$schema");
     top.finish(
-        "model, agent, agents, permissions, trustedFolders, logLevel, remoteSessions, remote",
+        "model, agent, agents, mode, permissions, trustedFolders, logLevel, remoteSessions, remote",
     );
     (settings, problems)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::permissions::Rule;
+use crate::session::Mode;
 
 /// The settings in effect. The default is what an empty object `{}` means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Settings {
     pub agent: Option<String>,
     /// `agents`: agents besides the built-in one, by name.
     pub agents: BTreeMap<String, AgentSettings>,
+    /// `mode`: the mode of sessions that name none.
+    pub mode: Mode,
     /// `permissions`: rules for every session.
     pub permissions: PermissionSettings,
     /// `trustedFolders`: absolute or beginning with `~`, as written.

@@ -6,6 +6,7 @@
 //! sentence that says why not.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use ahp_types::actions::*;
 use ahp_types::common::JsonObject;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::identity::{AGENT_MAY_ONLY_READ, Identity, Trust};
 use crate::remote::narrow;
+use crate::session::mode::{self, Mode};
 use crate::session::remote;
 
 /// Longest text of a message or draft, in bytes.
@@ -68,6 +70,8 @@ pub struct Context<'a> {
     pub cancelling: bool,
     /// Why this session may not be reached from elsewhere; asked for when it is being turned on.
     pub remote_refused: Option<&'a str>,
+    /// The file that forbids to allow everything, when there is one.
+    pub allow_all_forbidden_by: Option<&'a Path>,
     /// The host's clock, RFC 3339.
     pub now: &'a str,
 }
@@ -698,7 +702,12 @@ fn config_changed(
     for (key, value) in &a.config {
         let value = match key.as_str() {
             remote::REMOTE => json!(remote_access(ctx, value)?),
-            key if remote::FIXED.contains(&key) => {
+            mode::MODE => {
+                let name = value.as_str().ok_or("`mode` is a text")?;
+                json!(name.parse::<Mode>()?.name())
+            }
+            mode::ALLOW_ALL => json!(allow_all(ctx, value)?),
+            key if mode::FIXED.contains(&key) => {
                 return Err(format!("`{key}` holds for the life of a session"));
             }
             key => return Err(format!("a session has no setting {}", shown(key))),
@@ -716,6 +725,19 @@ fn remote_access(ctx: &Context<'_>, value: &Value) -> Result<bool, Rejection> {
     let on = value.as_bool().ok_or("`remote` is true or false")?;
     match ctx.remote_refused {
         Some(why) if on => Err(why.to_owned()),
+        _ => Ok(on),
+    }
+}
+
+/// Allowing everything is for those who sit at the machine, where nothing forbids it. Ending it is
+/// for everybody.
+fn allow_all(ctx: &Context<'_>, value: &Value) -> Result<bool, Rejection> {
+    let on = value.as_bool().ok_or("`allowAll` is true or false")?;
+    if on && ctx.identity.trust != Trust::Local {
+        return Err("only somebody at this machine may allow everything".into());
+    }
+    match ctx.allow_all_forbidden_by {
+        Some(file) if on => Err(format!("{} forbids to allow everything", file.display())),
         _ => Ok(on),
     }
 }

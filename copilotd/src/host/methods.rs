@@ -22,6 +22,7 @@ use super::{Client, Host, ROOT};
 use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
 use crate::permissions::Rule;
 use crate::remote::narrow;
+use crate::session::mode::{self, Mode};
 use crate::session::remote::REMOTE;
 use crate::session::{Input, Launch, NewSession, View, chat_uri, session_of_channel, session_uri};
 use crate::store::Position;
@@ -446,7 +447,7 @@ impl Host {
             self.may_start_remotely(directories, &config)?;
         }
         let folder = folder(directories)?;
-        let mut launch = launch(config)?;
+        let mut launch = launch(config, self.shared.settings().mode)?;
         check_managed(&self.shared, &launch)?;
         self.remote_at_start(client, &folder, &mut launch).await?;
         let environment = client.environment();
@@ -710,8 +711,12 @@ fn folder(directories: &[String]) -> Result<PathBuf, RpcError> {
     }
 }
 
-fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
-    let mut launch = Launch::default();
+/// `default_mode` is for sessions that name none.
+fn launch(config: ahp_types::common::JsonObject, default_mode: Mode) -> Result<Launch, RpcError> {
+    let mut launch = Launch {
+        mode: default_mode,
+        ..Launch::default()
+    };
     for (key, value) in config {
         match key.as_str() {
             "allowTools" => launch.allow = rules(&key, value)?,
@@ -722,6 +727,7 @@ fn launch(config: ahp_types::common::JsonObject) -> Result<Launch, RpcError> {
             "addDirs" => launch.add_dirs = folders(&key, value)?,
             "unattended" => launch.unattended = flag(&key, &value)?,
             REMOTE => launch.remote = Some(flag(&key, &value)?),
+            mode::MODE => launch.mode = session_mode(&value)?,
             other => {
                 return Err(RpcError::invalid_params(format!(
                     "a session has no setting `{other}`"
@@ -766,6 +772,14 @@ fn rules(key: &str, value: Value) -> Result<Vec<Rule>, RpcError> {
             .map_err(|e| RpcError::invalid_params(format!("`{key}`: {e}")))
     };
     texts.iter().map(parse).collect()
+}
+
+fn session_mode(value: &Value) -> Result<Mode, RpcError> {
+    let name = value
+        .as_str()
+        .ok_or_else(|| RpcError::invalid_params("`mode` is a text"))?;
+    name.parse()
+        .map_err(|wrong: String| RpcError::invalid_params(wrong))
 }
 
 fn flag(key: &str, value: &Value) -> Result<bool, RpcError> {

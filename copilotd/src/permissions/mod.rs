@@ -5,6 +5,7 @@
 //! the answer is [`Decision::Ask`], never [`Decision::Allow`]. Deny beats allow, always.
 
 mod decide;
+mod effect;
 mod guard;
 mod paths;
 mod protected;
@@ -25,6 +26,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 pub use decide::{Decision, Withheld, decide, real_path, session_rule, withheld};
+pub use effect::{Effect, decide_in_plan_mode, effect};
 pub use guard::Guard;
 pub use paths::expand_home;
 pub use rule::{Rule, RuleError, label_for, label_here};

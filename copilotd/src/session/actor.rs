@@ -23,7 +23,7 @@ use crate::agent::translate::Effect;
 use crate::host::admit::{self, Admitted, Context};
 use crate::host::{Client, Shared, rpc};
 use crate::pause;
-use crate::permissions::{Rule, RuleSet, decide};
+use crate::permissions::{AllowAll, Rule, RuleSet, decide};
 use crate::store::Operation;
 
 /// A session's everything.
@@ -285,6 +285,7 @@ impl Actor {
         }
         let known = self.known_from_before(&action).await;
         let remote_refused = self.remote_refused(&action).await;
+        let (managed, managed_file) = self.model.shared.managed();
         let admitted = admit::admit(
             &Context {
                 session: &self.model.session,
@@ -295,6 +296,7 @@ impl Actor {
                 steering_handed_over: self.steering_handed_over.as_deref(),
                 cancelling: self.turn.as_ref().is_some_and(Turn::is_cancelling),
                 remote_refused: remote_refused.as_deref(),
+                allow_all_forbidden_by: managed.allow_all_forbidden.then_some(managed_file),
                 now: &now(),
             },
             channel,
@@ -313,7 +315,7 @@ impl Actor {
                 ) {
                     self.restore_remote().await;
                 }
-                self.carry_out(admitted, origin);
+                self.carry_out(admitted, origin, &identity.name);
             }
             Err(reason) => {
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), %reason, "rejected");
@@ -363,16 +365,17 @@ impl Actor {
             .map(|_| "duplicate: this was started before".into())
     }
 
-    fn carry_out(&mut self, admitted: Admitted, origin: &ActionOrigin) {
+    /// `who` is the name of the client, as others see it.
+    fn carry_out(&mut self, admitted: Admitted, origin: &ActionOrigin, who: &str) {
         match admitted {
             Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
             Admitted::Resume(action) => self.resume_turn(action, origin),
-            Admitted::Configure(action) => self.configure(action, origin),
             Admitted::Cancel(_) => self.cancel(origin),
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
                 self.complete_input(action, answer, Some(origin))
             }
+            Admitted::Configure(action) => self.configure(action, origin, who),
             Admitted::Pend(action) => {
                 self.model
                     .chat(StateAction::ChatPendingMessageSet(action), Some(origin));
@@ -441,12 +444,16 @@ impl Actor {
 
     /// The rules as they are now: settings may have changed since the last request.
     pub(super) fn rules(&self) -> RuleSet {
-        rule_set(
+        let mut rules = rule_set(
             &self.model.shared,
             &self.folder,
             &self.launch,
             &self.session_rules,
-        )
+        );
+        if self.allows_all() {
+            rules.allow_all = AllowAll::EVERYTHING;
+        }
+        rules
     }
 
     /// The word for what the session does; see docs/protocol.md.
@@ -552,6 +559,7 @@ impl Actor {
             self.end_turn(End::Cancelled);
         }
         self.end_remote();
+        self.end_allow_all();
         self.closed = true;
     }
 

@@ -7,6 +7,8 @@
 mod actor;
 mod agent;
 mod commit;
+mod configure;
+pub mod mode;
 mod permission;
 mod persist;
 mod question;
@@ -34,6 +36,7 @@ use crate::permissions::{AllowAll, Decision, Request, Rule};
 use crate::store::StoredSession;
 
 pub use commit::TURNS_IN_MEMORY;
+pub use mode::Mode;
 pub use persist::Unreadable;
 pub use rules::rule_set;
 
@@ -55,7 +58,7 @@ pub struct NewSession {
     pub environment: Option<Arc<SessionEnvironment>>,
 }
 
-/// The flags of a session, which hold for its life.
+/// The flags of a session. All but the mode hold for its life.
 #[derive(Debug, Clone, Default)]
 pub struct Launch {
     /// Rules that allow.
@@ -72,6 +75,8 @@ pub struct Launch {
     pub remote: Option<bool>,
     /// Why they may not, though it was asked for.
     pub remote_refusal: Option<String>,
+    /// The mode to begin in.
+    pub mode: Mode,
 }
 
 /// How a chat is to be shown.

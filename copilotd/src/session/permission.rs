@@ -12,14 +12,16 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::actor::Actor;
+use super::mode::Mode;
 use super::state::now;
+use super::turn::Turn;
 use crate::agent::rpc;
 use crate::agent::translate::{Asked, Call};
 use crate::config::Repository;
 use crate::host::admit::{ALLOW_HERE, Answer};
 use crate::permissions::{
-    Decision, Request, Rule, RuleSet, decide, label_for, label_here, real_path, session_rule,
-    visible, withheld,
+    Decision, Request, Rule, RuleSet, decide, decide_in_plan_mode, label_for, label_here,
+    real_path, session_rule, visible, withheld,
 };
 
 const INVALID_PARAMS: i64 = -32602;
@@ -34,6 +36,8 @@ pub(super) struct OpenPermission {
     lasting_rule: Option<Rule>,
     /// What the agent is told with a yes: what was decided about, as it was then.
     granted: JsonObject,
+    /// What the tool call would do, to decide again when the mode changes.
+    wanted: Vec<Request>,
 }
 
 impl Actor {
@@ -81,8 +85,7 @@ impl Actor {
             Some(call) => wanted(call, &self.folder, self.is_built_in(), &addresses),
             None => return,
         };
-        let rules = self.rules();
-        match strictest(&wanted, &rules, &self.folder) {
+        match self.decide(&wanted) {
             Decision::Allow { why } => {
                 self.allowed_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
             }
@@ -90,7 +93,7 @@ impl Actor {
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
             }
             Decision::Ask { why } if self.launch.unattended => {
-                let rule = lasting_rule(&wanted, &rules, &self.folder);
+                let rule = lasting_rule(&wanted, &self.rules(), &self.folder);
                 let reason = nobody_to_ask(rule.as_ref(), &why);
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &reason);
             }
@@ -130,32 +133,86 @@ impl Actor {
         let asked = Asked {
             title: question(wanted),
             options: Vec::new(),
-            permission: permission.clone(),
+            permission,
             answered: None,
         };
         self.show(id, asked, None);
+        self.settle_by_policy(rpc_id, id, options, Err(why));
+    }
+
+    /// Answers a request that is shown and open, by policy. The verdict is what the agent is told
+    /// with a yes, or why it is denied.
+    fn settle_by_policy(
+        &mut self,
+        rpc_id: &Value,
+        id: &str,
+        options: &[PermissionOption],
+        verdict: Result<JsonObject, &str>,
+    ) {
         let Some(turn) = &mut self.turn else { return };
-        turn.translator.answered(id, false);
-        let answer = by_policy("deny");
+        let approved = verdict.is_ok();
+        turn.translator.answered(id, approved);
+        let answer = by_policy(if approved { "allow" } else { "deny" });
         let mut meta = pending_meta(&self.model.chat, id);
         meta.insert("copilot.answeredBy".into(), answer.to_json());
+        let (granted, why) = match verdict {
+            Ok(granted) => (granted, None),
+            Err(why) => (JsonObject::new(), Some(why)),
+        };
         let action = ChatToolCallConfirmedAction {
             turn_id: turn.id.clone(),
             tool_call_id: id.to_owned(),
             meta: Some(meta),
-            approved: false,
-            confirmed: None,
-            reason: Some(ToolCallCancellationReason::Denied),
+            approved,
+            confirmed: approved.then_some(ToolCallConfirmationReason::Setting),
+            reason: (!approved).then_some(ToolCallCancellationReason::Denied),
             edited_tool_input: None,
             user_suggestion: None,
-            reason_message: Some(StringOrMarkdown::Plain(why.to_owned())),
+            reason_message: why.map(|why| StringOrMarkdown::Plain(why.to_owned())),
             selected_option_id: None,
         };
         self.model
             .chat(StateAction::ChatToolCallConfirmed(action), None);
         self.model.remember_answer(id, answer);
-        let meta = JsonObject::from_iter([("copilot.reason".to_owned(), json!(why))]);
-        self.respond(rpc_id, &outcome(options, false, meta));
+        let meta = why.map(|why| ("copilot.reason".to_owned(), json!(why)));
+        let meta = meta.into_iter().chain(granted);
+        self.respond(rpc_id, &outcome(options, approved, meta.collect()));
+    }
+
+    /// Decides anew about what people were asked, because the mode or the rules changed.
+    pub(super) fn decide_open_permissions_again(&mut self) {
+        let open = |turn: &Turn| turn.permissions.keys().cloned().collect();
+        let ids: Vec<String> = self.turn.as_ref().map(open).unwrap_or_default();
+        for id in ids {
+            let Some(permission) = self.turn.as_ref().and_then(|t| t.permissions.get(&id)) else {
+                continue;
+            };
+            let verdict = match self.decide(&permission.wanted) {
+                Decision::Ask { .. } => continue,
+                Decision::Allow { .. } => Ok(()),
+                Decision::Deny { why } => Err(why),
+            };
+            let turn = self.turn.as_mut();
+            let Some(permission) = turn.and_then(|t| t.permissions.remove(&id)) else {
+                continue;
+            };
+            let verdict = match &verdict {
+                Ok(()) => Ok(permission.granted),
+                Err(why) => Err(why.as_str()),
+            };
+            self.settle_by_policy(&permission.rpc_id, &id, &permission.options, verdict);
+        }
+    }
+
+    /// The strictest decision about everything that a request wants, in the session's mode.
+    fn decide(&self, wanted: &[Request]) -> Decision {
+        let decide = match self.mode() {
+            Mode::Plan => decide_in_plan_mode,
+            Mode::Interactive | Mode::Autopilot => decide,
+        };
+        strictest(wanted, |request| {
+            decide(request, &self.rules(), &self.folder)
+        })
     }
 
     fn ask(
@@ -183,6 +240,7 @@ impl Actor {
                     options,
                     lasting_rule,
                     granted,
+                    wanted: wanted.to_vec(),
                 },
             );
         }
@@ -288,11 +346,11 @@ fn lossy(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(text).collect()
 }
 
-/// The strictest decision about everything that a request wants.
-fn strictest(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Decision {
+/// The strictest decision about everything that is wanted.
+fn strictest(wanted: &[Request], decide: impl Fn(&Request) -> Decision) -> Decision {
     let mut strictest = None;
     for request in wanted {
-        match decide(request, rules, folder) {
+        match decide(request) {
             denied @ Decision::Deny { .. } => return denied,
             asked @ Decision::Ask { .. } => strictest = Some(asked),
             allowed @ Decision::Allow { .. } => strictest = strictest.or(Some(allowed)),

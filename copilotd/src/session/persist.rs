@@ -67,9 +67,10 @@ impl Extras {
             },
             add_dirs: self.add_dirs.clone(),
             unattended: self.unattended,
-            // From here on the config in the state has it.
+            // From here on the config in the state has these.
             remote: None,
             remote_refusal: None,
+            mode: super::Mode::default(),
         }
     }
 

@@ -16,8 +16,6 @@ use crate::remote::refusal;
 
 /// The config key.
 pub const REMOTE: &str = "remote";
-/// The keys that hold for the life of a session.
-pub const FIXED: [&str; 4] = ["allowTools", "denyTools", "allowAllTools", "unattended"];
 
 /// Whether devices may know of the session with this config.
 #[must_use]
@@ -76,15 +74,10 @@ impl Actor {
         refusal::of(&self.model.shared, &self.folder, self.launch.unattended).await
     }
 
-    /// Changes settings of the session, as admitted.
-    pub(super) fn configure(&mut self, action: SessionConfigChangedAction, origin: &ActionOrigin) {
-        if action.config.contains_key(REMOTE) {
-            self.remote_before_close = false;
-            self.remote_refusal = None;
-        }
-        self.model
-            .session(StateAction::SessionConfigChanged(action), Some(origin));
-        self.put_devices_out();
+    /// Somebody is turning it on or off, which ends what was remembered about it.
+    pub(super) fn forget_remote_history(&mut self) {
+        self.remote_before_close = false;
+        self.remote_refusal = None;
     }
 
     /// Closing a session ends remote access, until somebody turns it on again.
@@ -114,7 +107,8 @@ impl Actor {
         }
     }
 
-    fn put_devices_out(&mut self) {
+    /// Devices that watch a session which is not there for them any more watch it no longer.
+    pub(super) fn put_devices_out(&mut self) {
         if !self.is_remote() {
             self.clients.retain(|c| c.trust() != Trust::Remote);
         }

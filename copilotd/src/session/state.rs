@@ -10,7 +10,7 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::persist::Revived;
-use super::{NewSession, chat_uri, remote, session_uri};
+use super::{NewSession, chat_uri, mode, remote, session_uri};
 use crate::agent::translate::Todo;
 use crate::host::Shared;
 use crate::host::admit::Answer;
@@ -92,7 +92,7 @@ impl Model {
             active_clients: Vec::new(),
             chats: vec![chat_summary(&chat)],
             default_chat: Some(chat_uri.clone()),
-            config: Some(config(new)),
+            config: Some(mode::config(&new.launch)),
             customizations: None,
             changesets: None,
             input_needed: None,
@@ -132,12 +132,14 @@ impl Model {
             .iter()
             .map(|(id, _)| id.clone())
             .collect();
+        let mut session = kept.session;
+        session.config = Some(mode::renewed(session.config));
         Self {
             shared,
             id: id.to_owned(),
             session_uri,
             chat_uri,
-            session: kept.session,
+            session,
             chat: kept.chat,
             created_at: kept.created_at,
             answers: kept.extras.answers.into_iter().collect(),
@@ -400,84 +402,5 @@ fn chat_summary(chat: &ChatState) -> ChatSummary {
         movable: chat.movable,
         interactivity: chat.interactivity,
         working_directories: None,
-    }
-}
-
-fn config(new: &NewSession) -> SessionConfigState {
-    let property = |kind: &str, title: &str| SessionConfigPropertySchema {
-        r#type: kind.into(),
-        title: title.into(),
-        description: None,
-        default: None,
-        r#enum: None,
-        enum_labels: None,
-        enum_descriptions: None,
-        read_only: Some(true),
-        items: None,
-        min_items: None,
-        max_items: None,
-        properties: None,
-        required: None,
-        additional_properties: None,
-        enum_dynamic: None,
-        session_mutable: Some(false),
-    };
-    let properties = HashMap::from([
-        (
-            "allowTools".to_owned(),
-            property("array", "Rules that allow"),
-        ),
-        ("denyTools".to_owned(), property("array", "Rules that deny")),
-        (
-            "allowAllTools".to_owned(),
-            property("boolean", "Allow every tool that no rule denies"),
-        ),
-        (
-            "allowAllPaths".to_owned(),
-            property("boolean", "Every path counts as inside the folder"),
-        ),
-        (
-            "allowAllUrls".to_owned(),
-            property("boolean", "Allow every public URL that no rule denies"),
-        ),
-        (
-            "addDirs".to_owned(),
-            property("array", "Folders that count as inside"),
-        ),
-        (
-            "unattended".to_owned(),
-            property("boolean", "Nobody can be asked"),
-        ),
-        (remote::REMOTE.to_owned(), remote::property()),
-    ]);
-    let rules = |rules: &[crate::permissions::Rule]| {
-        rules.iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let values = JsonObject::from_iter([
-        ("allowTools".to_owned(), json!(rules(&new.launch.allow))),
-        ("denyTools".to_owned(), json!(rules(&new.launch.deny))),
-        (
-            "allowAllTools".to_owned(),
-            json!(new.launch.allow_all.tools),
-        ),
-        (
-            "allowAllPaths".to_owned(),
-            json!(new.launch.allow_all.paths),
-        ),
-        ("allowAllUrls".to_owned(), json!(new.launch.allow_all.urls)),
-        ("addDirs".to_owned(), json!(new.launch.add_dirs)),
-        ("unattended".to_owned(), json!(new.launch.unattended)),
-        (
-            remote::REMOTE.to_owned(),
-            json!(new.launch.remote == Some(true)),
-        ),
-    ]);
-    SessionConfigState {
-        schema: SessionConfigSchema {
-            r#type: "object".into(),
-            properties,
-            required: None,
-        },
-        values,
     }
 }

@@ -4,6 +4,7 @@
 //! Every row is also tried by an agent's process and on another session's channels, which must
 //! fail, and what a row admits must have an effect on the state by the real reducers.
 
+mod config;
 mod devices;
 mod host_only;
 mod messages;

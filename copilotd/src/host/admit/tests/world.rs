@@ -1,6 +1,7 @@
 //! The state before an action: built by the host's own actions through the real reducers.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use ahp::reducers::{ReduceOutcome, apply_action_to_chat, apply_action_to_session};
 use ahp_types::actions::StateAction;
@@ -20,6 +21,7 @@ pub(super) struct World {
     handed_over: Option<String>,
     cancelling: bool,
     remote_refused: Option<&'static str>,
+    allow_all_forbidden_by: Option<PathBuf>,
 }
 
 impl World {
@@ -28,8 +30,8 @@ impl World {
         let chat =
             json!({"resource": CHAT, "title": "", "status": 1, "modifiedAt": NOW, "turns": []});
         let session = json!({"provider": "copilot", "title": "", "status": 1, "lifecycle": "ready",
-            "activeClients": [], "chats": [],
-            "config": {"schema": {"type": "object", "properties": {}}, "values": {"remote": false}}});
+            "activeClients": [], "chats": [], "config": {"schema": {"type": "object", "properties": {}},
+            "values": {"mode": "interactive", "allowAll": false, "remote": false}}});
         let world = Self {
             session: serde_json::from_value(session).unwrap(),
             chat: serde_json::from_value(chat).unwrap(),
@@ -43,6 +45,7 @@ impl World {
             handed_over: None,
             cancelling: false,
             remote_refused: None,
+            allow_all_forbidden_by: None,
         };
         world
             .and(json!({"type": "chat/turnStarted", "turnId": "done", "startedAt": NOW, "message": message("before")}))
@@ -148,6 +151,12 @@ impl World {
         self
     }
 
+    /// A file of the device's manager says that nobody may allow everything.
+    pub(super) fn managed(mut self) -> Self {
+        self.allow_all_forbidden_by = Some("/etc/managed.json".into());
+        self
+    }
+
     pub(super) fn by_an_agent(mut self) -> Self {
         self.identity.trust = Trust::Agent;
         self
@@ -186,6 +195,7 @@ impl World {
             steering_handed_over: self.handed_over.as_deref(),
             cancelling: self.cancelling,
             remote_refused: self.remote_refused,
+            allow_all_forbidden_by: self.allow_all_forbidden_by.as_deref(),
             now: NOW,
         };
         admit(&context, channel, action)
