@@ -205,7 +205,7 @@ impl Actor {
     }
 
     /// The strictest decision about everything that a request wants, in the session's mode.
-    fn decide(&self, wanted: &[Request]) -> Decision {
+    pub(super) fn decide(&self, wanted: &[Request]) -> Decision {
         let decide = match self.mode() {
             Mode::Plan => decide_in_plan_mode,
             Mode::Interactive | Mode::Autopilot => decide,
