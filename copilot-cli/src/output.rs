@@ -46,10 +46,15 @@ impl Output {
 
     /// Tells the person something that is not data. A closed stderr is no error.
     pub fn note(&mut self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        // There is nobody left to tell when this fails.
-        let _ = writeln!(stderr, "{text}");
+        note(text);
     }
+}
+
+/// [`Output::note`] where there is no data to be written.
+pub fn note(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // There is nobody left to tell when this fails.
+    let _ = writeln!(stderr, "{text}");
 }
 
 impl Write for Output {

@@ -4,6 +4,7 @@
 //! own struct; a variant or a struct that has shipped never changes, because bincode has no field names.
 //! Must never hold a type that needs a self-describing format, or a recursive one.
 
+use crate::frame::MAX_CONTROL_BYTES;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
@@ -11,6 +12,11 @@ pub(crate) const REQUEST_VARIANTS: u32 = 8;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
+/// What an environment's variables may take of a control message; the rest is for everything else
+/// in it.
+const MAX_ENVIRONMENT_BYTES: usize = MAX_CONTROL_BYTES - 16 * 1024;
+/// What a variable takes beside its name and value at most: two lengths.
+const VARIABLE_OVERHEAD_BYTES: usize = 18;
 /// The most problems a status lists.
 const MAX_PROBLEMS: usize = 1024;
 /// The most hits that [`ControlReply::Found`] may have; one with more is not read.
@@ -196,6 +202,36 @@ pub struct DaemonStatus {
 }
 
 impl Environment {
+    /// Leaves out the longest variables until the rest fits into a message; gives the names of
+    /// what was left out.
+    #[must_use]
+    pub fn fit(mut self) -> (Self, Vec<String>) {
+        let bytes = |(name, value): &Variable| name.len() + value.len() + VARIABLE_OVERHEAD_BYTES;
+        let mut total: usize = self.vars.iter().map(bytes).sum();
+        let mut shortest_last: Vec<usize> = (0..self.vars.len()).collect();
+        shortest_last.sort_by_key(|at| std::cmp::Reverse(bytes(&self.vars[*at])));
+        let mut left_out = std::collections::BTreeSet::new();
+        for at in shortest_last {
+            let count = self.vars.len() - left_out.len();
+            if total <= MAX_ENVIRONMENT_BYTES && count <= MAX_VARIABLES {
+                break;
+            }
+            total -= bytes(&self.vars[at]);
+            left_out.insert(at);
+        }
+        let mut names = Vec::new();
+        let mut at = 0;
+        self.vars.retain(|(name, _)| {
+            let keep = !left_out.contains(&at);
+            at += 1;
+            if !keep {
+                names.push(String::from_utf8_lossy(name).into_owned());
+            }
+            keep
+        });
+        (self, names)
+    }
+
     /// The environment of this process.
     #[must_use]
     pub fn capture() -> Self {
@@ -337,6 +373,39 @@ mod tests {
             environment.cwd,
             Some(os_bytes(std::env::current_dir().unwrap().into_os_string()))
         );
+    }
+
+    #[test]
+    fn an_environment_that_is_too_large_loses_its_longest_variables() {
+        let variable = |name: &str, bytes: usize| (name.as_bytes().to_vec(), vec![b'x'; bytes]);
+        let environment = |vars: Vec<Variable>| Environment {
+            vars,
+            umask: None,
+            cwd: None,
+        };
+        let small = environment(vec![variable("PATH", 100), variable("HOME", 10)]);
+        assert_eq!(small.clone().fit(), (small, Vec::new()));
+
+        let half = MAX_CONTROL_BYTES / 2;
+        let large = environment(vec![
+            variable("BIG", half),
+            variable("PATH", 100),
+            variable("BIGGER", half + 1),
+            variable("HOME", 10),
+        ]);
+        let (fitting, left_out) = large.fit();
+        assert_eq!(left_out, ["BIGGER"]);
+        let names: Vec<&[u8]> = fitting.vars.iter().map(|(name, _)| &name[..]).collect();
+        assert_eq!(names, [&b"BIG"[..], b"PATH", b"HOME"]);
+
+        let many = environment(vec![variable("N", 0); MAX_VARIABLES + 2]);
+        let (fitting, left_out) = many.fit();
+        assert_eq!((fitting.vars.len(), left_out.len()), (MAX_VARIABLES, 2));
+        let one_byte_each = environment(vec![variable("N", 47); 20_000]);
+        let request = ControlRequest::ProvideEnvironment(one_byte_each.fit().0);
+        let bytes = crate::codec::encode(&request).unwrap();
+        assert!(bytes.len() < MAX_CONTROL_BYTES);
+        assert!(crate::codec::decode::<ControlRequest>(&bytes).is_ok());
     }
 
     #[test]

@@ -313,7 +313,7 @@ impl Attached {
         subscriptions.extend(self.mirror.channels());
         let params = ReconnectParams {
             channel: ROOT.to_owned(),
-            meta: None,
+            meta: Some(identity.reconnect_meta()),
             client_id: identity.client_id.clone(),
             last_seen_server_seq: i64::try_from(self.mirror.last_seq()).unwrap_or(i64::MAX),
             subscriptions: subscriptions.clone(),
@@ -325,6 +325,7 @@ impl Attached {
                 true => connect(&paths, &identity.client_id).await?,
                 false => connect_running(&paths, &identity.client_id).await?,
             };
+            // What does not fit was said when this began.
             client.provide_environment().await?;
             match client.call("reconnect", &params).await {
                 Ok(result) => Ok(Resumed { client, result }),

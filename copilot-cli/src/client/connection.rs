@@ -185,11 +185,13 @@ impl Client {
         .await
     }
 
-    /// Gives sessions of this connection the environment of the person.
-    pub async fn provide_environment(&mut self) -> Result<(), ClientError> {
-        self.control(ControlRequest::ProvideEnvironment(Environment::capture()))
+    /// Gives sessions of this connection the environment of the person. Returns the names of the
+    /// variables that do not fit into a message.
+    pub async fn provide_environment(&mut self) -> Result<Vec<String>, ClientError> {
+        let (environment, left_out) = Environment::capture().fit();
+        self.control(ControlRequest::ProvideEnvironment(environment))
             .await
-            .map(|_| ())
+            .map(|_| left_out)
     }
 
     /// Sends a request; its reply arrives as [`Event::Reply`] with the returned id.

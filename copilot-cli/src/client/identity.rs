@@ -1,6 +1,7 @@
 //! The name under which this process is known to the others.
 
 use ahp_types::commands::Implementation;
+use ahp_types::common::JsonObject;
 
 /// Who this client is: an id for reconnecting and a title for people.
 #[derive(Debug, Clone)]
@@ -35,6 +36,11 @@ impl Identity {
             client_id: uuid::Uuid::new_v4().to_string(),
             title,
         }
+    }
+
+    /// How a `reconnect` says it.
+    pub fn reconnect_meta(&self) -> JsonObject {
+        JsonObject::from_iter([("copilot.clientTitle".to_owned(), self.title.clone().into())])
     }
 
     /// The same as AHP writes it.

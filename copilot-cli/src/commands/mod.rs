@@ -22,7 +22,7 @@ use ipc_proto::paths::Paths;
 use crate::args::{Cli, Command};
 use crate::client::{Client, ClientError, Identity, connect, list_sessions, resolve};
 use crate::error::{CliError, Exit};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Runs what the command line asks for.
 pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
@@ -65,9 +65,26 @@ async fn connected_with_environment(
     identity: &Identity,
 ) -> Result<Client, CliError> {
     let mut client = connect(paths, &identity.client_id).await?;
-    client.provide_environment().await?;
+    let left_out = client.provide_environment().await?;
+    if let Some(warning) = incomplete_environment(&left_out) {
+        output::note(&warning);
+    }
     client.initialize(identity).await?;
     Ok(client)
+}
+
+/// What people are told when the daemon cannot have all of their environment.
+fn incomplete_environment(left_out: &[String]) -> Option<String> {
+    let (first, others) = left_out.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        1 => " and one other variable".to_owned(),
+        count => format!(" and {count} other variables"),
+    };
+    Some(format!(
+        "warning: this environment is too large for the daemon (1 MiB); the agent works without \
+         {first}{others}"
+    ))
 }
 
 /// The session that a person named.
