@@ -51,6 +51,10 @@ pub struct Options {
 /// which is as far as JavaScript counts, is two million times as many.
 const NUMBERS_AT_A_TIME: u64 = 1 << 32;
 
+/// How long an agent has from its start until it can be prompted: time for one that is fetched by
+/// its package manager first.
+const AGENT_START_LIMIT: Duration = Duration::from_secs(30);
+
 /// Reserves more numbers when half of them are used, for a daemon that never ends.
 async fn reserve_numbers(shared: Arc<Shared>) {
     loop {
@@ -119,6 +123,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         store,
         numbers,
         park_after,
+        agent_start_limit: AGENT_START_LIMIT,
     }));
     let stop = CancellationToken::new();
     let host = Host::new(shared);

@@ -2,6 +2,7 @@
 //! every real client does.
 
 use ahp::reducers::{apply_action_to_chat, apply_action_to_session};
+use ahp_types::actions::ActionEnvelope;
 use ahp_types::state::{
     ChatInputRequest, ChatState, ResponsePart, SessionState, ToolCallPendingConfirmationState,
     ToolCallState, Turn,
@@ -23,6 +24,8 @@ pub struct Attached {
     echoes: Vec<(i64, Option<String>)>,
     /// The lowest and the highest number of an action from the daemon.
     numbers: Option<(u64, u64)>,
+    /// The highest number that the mirrored state includes.
+    last_seen: u64,
     next: u32,
 }
 
@@ -59,19 +62,90 @@ impl Attached {
         let mut snapshot = |channel: String| {
             client
                 .request("subscribe", json!({"channel": channel}))
-                .unwrap_or_else(|error| panic!("subscribe {channel}: {error:?}"))["snapshot"]["state"]
+                .unwrap_or_else(|error| panic!("subscribe {channel}: {error:?}"))["snapshot"]
                 .clone()
         };
         let session = snapshot(format!("ahp-session:/{id}"));
         let chat = snapshot(format!("ahp-chat:/{id}"));
+        let last_seen = from_seq(&session).max(from_seq(&chat));
         Self {
-            session: serde_json::from_value(session).expect("a session's state"),
-            chat: serde_json::from_value(chat).expect("a chat's state"),
+            session: serde_json::from_value(session["state"].clone()).expect("a session's state"),
+            chat: serde_json::from_value(chat["state"].clone()).expect("a chat's state"),
             client,
             id: id.to_owned(),
             echoes: Vec::new(),
             numbers: None,
+            last_seen,
             next: 1,
+        }
+    }
+
+    /// Comes back on a new connection, as the same client, with `reconnect`: gets what it missed,
+    /// or everything anew where that is not known any more. The error is the daemon's.
+    pub fn reconnect(&mut self, home: &Home) -> Result<(), String> {
+        self.client = self.client.again(home).map_err(|error| error.to_string())?;
+        let params = json!({
+            "channel": "ahp-root://",
+            "clientId": self.client.id(),
+            "lastSeenServerSeq": self.last_seen,
+            "subscriptions": [self.session_channel(), self.chat_channel()],
+            "_meta": {"copilot.clientTitle": self.client.title()},
+        });
+        let result = self.client.try_request("reconnect", params)?;
+        let result = result.map_err(|error| error.message)?;
+        match result["type"].as_str() {
+            Some("replay") => {
+                for envelope in result["actions"].as_array().into_iter().flatten() {
+                    let envelope = serde_json::from_value(envelope.clone());
+                    self.apply_envelope(&envelope.expect("an envelope"));
+                }
+                for channel in result["missing"].as_array().into_iter().flatten() {
+                    let params = json!({"channel": channel});
+                    let reply = self.client.try_request("subscribe", params)?;
+                    self.take(&reply.map_err(|error| error.message)?["snapshot"]);
+                }
+            }
+            Some("snapshot") => {
+                let snapshots = result["snapshots"].as_array().into_iter().flatten();
+                let taken = snapshots.map(|snapshot| self.take(snapshot)).count();
+                if taken != 2 {
+                    return Err(format!("there is no session {} any more", self.id));
+                }
+            }
+            other => panic!("a reconnect of the type {other:?}"),
+        }
+        self.apply_kept();
+        Ok(())
+    }
+
+    /// Starts again from a snapshot of one of the channels.
+    fn take(&mut self, snapshot: &Value) {
+        let state = snapshot["state"].clone();
+        self.last_seen = self.last_seen.max(from_seq(snapshot));
+        if snapshot["resource"] == json!(self.session_channel()) {
+            self.session = serde_json::from_value(state).expect("a session's state");
+        } else {
+            self.chat = serde_json::from_value(state).expect("a chat's state");
+        }
+    }
+
+    /// Applies all that the daemon has sent until now. The error is the end of the connection,
+    /// after whatever it still brought.
+    pub fn catch_up(&mut self) -> Result<(), String> {
+        let answered = self.client.try_request("ping", json!({}));
+        self.apply_kept();
+        match answered {
+            Ok(_) => Ok(()),
+            Err(why) => {
+                self.drain();
+                Err(why)
+            }
+        }
+    }
+
+    fn apply_kept(&mut self) {
+        while let Some(message) = self.client.kept_notification() {
+            self.apply(&message);
         }
     }
 
@@ -140,10 +214,14 @@ impl Attached {
     }
 
     fn apply(&mut self, message: &Value) {
-        let Some(envelope) = as_action(message) else {
-            return;
-        };
+        if let Some(envelope) = as_action(message) {
+            self.apply_envelope(&envelope);
+        }
+    }
+
+    fn apply_envelope(&mut self, envelope: &ActionEnvelope) {
         let number = envelope.server_seq;
+        self.last_seen = self.last_seen.max(number);
         let (lowest, highest) = self.numbers.unwrap_or((number, number));
         self.numbers = Some((lowest.min(number), highest.max(number)));
         if let Some(origin) = &envelope.origin
@@ -257,6 +335,11 @@ impl Attached {
             serde_json::to_string_pretty(&self.chat).unwrap_or_default(),
         )
     }
+}
+
+/// The number that a snapshot includes everything up to.
+fn from_seq(snapshot: &Value) -> u64 {
+    snapshot["fromSeq"].as_u64().expect("a snapshot's number")
 }
 
 /// The action that starts a turn.

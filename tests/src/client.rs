@@ -51,6 +51,7 @@ pub struct Client {
     trust: Trust,
     /// What `initialize` was told.
     id: String,
+    title: String,
     next_request: u64,
     next_action: i64,
     /// Notifications that came while something else was awaited.
@@ -89,6 +90,7 @@ impl Client {
             stream,
             trust,
             id: format!("test-{}-{:?}", std::process::id(), Instant::now()),
+            title: String::new(),
             next_request: 1,
             next_action: 1,
             inbox: VecDeque::new(),
@@ -104,6 +106,17 @@ impl Client {
         client
     }
 
+    /// A new connection of the same client, which has said nothing yet but hello and its
+    /// environment.
+    pub(crate) fn again(&self, home: &Home) -> io::Result<Self> {
+        let mut client = Self::greet(&home.socket())?;
+        client.provide_environment(home);
+        client.id.clone_from(&self.id);
+        client.title.clone_from(&self.title);
+        client.next_action = self.next_action;
+        Ok(client)
+    }
+
     /// The trust that the daemon gave.
     pub fn trust(&self) -> Trust {
         self.trust
@@ -114,6 +127,11 @@ impl Client {
         &self.id
     }
 
+    /// The name that others see.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// The bytes of the connection, to misbehave with.
     pub fn stream(&mut self) -> &mut UnixStream {
         &mut self.stream
@@ -121,6 +139,7 @@ impl Client {
 
     /// `initialize` as a client with this title; returns the result.
     pub fn initialize(&mut self, title: &str) -> Value {
+        title.clone_into(&mut self.title);
         let id = self.id.clone();
         self.request(
             "initialize",
@@ -176,40 +195,55 @@ impl Client {
     /// Sends a request and waits for its response; notifications on the way
     /// are kept.
     pub fn request(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
+        self.try_request(method, params)
+            .unwrap_or_else(|why| panic!("{method}: {why}"))
+    }
+
+    /// The same on a connection that may end at any time.
+    pub fn try_request(
+        &mut self,
+        method: &str,
+        params: Value,
+    ) -> Result<Result<Value, RpcError>, String> {
         let id = self.next_request;
         self.next_request += 1;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
-            .expect("the daemon reads");
+            .map_err(|error| error.to_string())?;
         loop {
-            let message = self
-                .receive()
-                .unwrap_or_else(|why| panic!("{method}: {why}"));
+            let message = self.receive()?;
             if message["id"] != json!(id) {
                 self.inbox.push_back(message);
                 continue;
             }
-            return match message.get("error") {
+            return Ok(match message.get("error") {
                 Some(error) => Err(RpcError {
                     code: error["code"].as_i64().unwrap_or_default(),
                     message: error["message"].as_str().unwrap_or_default().to_owned(),
                 }),
                 None => Ok(message["result"].clone()),
-            };
+            });
         }
     }
 
     /// Dispatches an action given as JSON, also a malformed one; returns its
     /// client sequence number.
     pub fn dispatch(&mut self, channel: &str, action: &Value) -> i64 {
+        let (seq, sent) = self.try_dispatch(channel, action);
+        sent.expect("the daemon reads");
+        seq
+    }
+
+    /// The same on a connection that may end at any time: whether it was sent says nothing about
+    /// whether it arrived.
+    pub fn try_dispatch(&mut self, channel: &str, action: &Value) -> (i64, io::Result<()>) {
         let seq = self.next_action;
         self.next_action += 1;
-        self.send(&json!({
+        let sent = self.send(&json!({
             "jsonrpc": "2.0",
             "method": "dispatchAction",
             "params": {"channel": channel, "clientSeq": seq, "action": action},
-        }))
-        .expect("the daemon reads");
-        seq
+        }));
+        (seq, sent)
     }
 
     /// The next notification, or why there is none.
@@ -218,6 +252,11 @@ impl Client {
             Some(message) => Ok(message),
             None => self.receive(),
         }
+    }
+
+    /// The next of the notifications that came while something else was awaited.
+    pub(crate) fn kept_notification(&mut self) -> Option<Value> {
+        self.inbox.pop_front()
     }
 
     /// Waits for a notification; those before it are dropped.

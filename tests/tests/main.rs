@@ -23,6 +23,7 @@ mod long;
 mod modes;
 mod one_shot;
 mod providers;
+mod random_inputs;
 mod service;
 mod starting;
 mod terminals;

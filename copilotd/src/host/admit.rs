@@ -5,7 +5,7 @@
 //! do, in the host's own words (client `_meta` dropped, who answered and how filled in), or into a
 //! sentence that says why not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
 use ahp_types::actions::*;
@@ -66,6 +66,8 @@ pub struct Context<'a> {
     pub answers: &'a HashMap<String, Answer>,
     /// Id of the steering message that the agent holds, which cannot be taken back.
     pub steering_handed_over: Option<&'a str>,
+    /// Ids of messages that were taken back or joined a turn.
+    pub spent: &'a VecDeque<String>,
     /// Whether a cancel is under way.
     pub cancelling: bool,
     /// Why this session may not be reached from elsewhere; asked for when it is being turned on.
@@ -103,6 +105,8 @@ pub enum Admitted {
     Pend(ChatPendingMessageSetAction),
     /// Change settings of the session.
     Configure(SessionConfigChangedAction),
+    /// Forget a message that waits.
+    TakeBack(ChatPendingMessageRemovedAction),
     /// Stop the turn of this id.
     Cancel(String),
 }
@@ -406,8 +410,10 @@ fn input_answer_changed(
                 shown(&a.question_id)
             )
         })?;
-    if let Some(ChatInputAnswer::Draft(given) | ChatInputAnswer::Submitted(given)) = &a.answer {
-        check_answer(question, &given.value)?;
+    match &a.answer {
+        Some(ChatInputAnswer::Submitted(given)) => check_answer(question, &given.value)?,
+        Some(ChatInputAnswer::Draft(given)) => check_draft(question, &given.value)?,
+        _ => {}
     }
     Ok(Admitted::Apply(StateAction::ChatInputAnswerChanged(
         ChatInputAnswerChangedAction {
@@ -549,6 +555,36 @@ fn check_answer(
     }
 }
 
+/// A draft is on its way to an answer: it may still be too short, too small or incomplete.
+fn check_draft(
+    question: &ChatInputQuestion,
+    value: &ChatInputAnswerValue,
+) -> Result<(), Rejection> {
+    use ChatInputAnswerValue as V;
+    use ChatInputQuestion as Q;
+    let texts: Vec<&String> = match (question, value) {
+        (Q::Text(_), V::Text(v)) => vec![&v.value],
+        (Q::SingleSelect(q), V::Text(v)) if q.allow_freeform_input == Some(true) => vec![&v.value],
+        (Q::Number(_) | Q::Integer(_), V::Number(v)) if v.value.is_finite() => Vec::new(),
+        (Q::Boolean(_), V::Boolean(_)) => Vec::new(),
+        (Q::SingleSelect(_), V::Selected(v)) => {
+            let free = v.freeform_values.iter().flatten();
+            free.chain([&v.value]).collect()
+        }
+        (Q::MultiSelect(_), V::SelectedMany(v)) => {
+            let free = v.freeform_values.iter().flatten();
+            free.chain(&v.value).collect()
+        }
+        _ => return Err("the answer is not of the kind that the question asks for".into()),
+    };
+    // Also an empty text takes room.
+    let bytes: usize = texts.iter().map(|text| text.len() + 1).sum();
+    match bytes > MAX_TEXT_BYTES {
+        true => Err("the answer is too long".into()),
+        false => Ok(()),
+    }
+}
+
 fn free_text<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Rejection> {
     for text in texts {
         if text.len() > MAX_TEXT_BYTES {
@@ -571,6 +607,9 @@ fn pending_message_set(
         || ctx.chat.active_turn.as_ref().is_some_and(|t| t.id == id)
     {
         return Err("duplicate: this message was started before".into());
+    }
+    if ctx.spent.iter().any(|spent| spent == id) {
+        return Err("duplicate: this message was taken back, or the agent has it".into());
     }
     let queued = ctx.chat.queued_messages.as_deref().unwrap_or_default();
     match a.kind {
@@ -638,9 +677,7 @@ fn pending_message_removed(
             .any(|m| m.id == a.id),
     };
     match there {
-        true => Ok(Admitted::Apply(StateAction::ChatPendingMessageRemoved(
-            a.clone(),
-        ))),
+        true => Ok(Admitted::TakeBack(a.clone())),
         false => Err("this message does not wait any more".into()),
     }
 }

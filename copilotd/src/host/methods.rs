@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::identity::{AGENT_MAY_ONLY_READ, Identity, Trust};
 use super::rpc::{self, RpcError};
 use super::sequencer::Replay;
-use super::{Client, Host, ROOT};
+use super::{Client, Host, NotCreated, ROOT};
 use crate::content::{ContentStore, ContentUri, MAX_READ_BYTES};
 use crate::permissions::Rule;
 use crate::remote::narrow;
@@ -459,13 +459,16 @@ impl Host {
             environment,
         };
         match self.create(new).await {
-            true => done(&json!(null)),
-            false => {
+            Ok(()) => done(&json!(null)),
+            Err(NotCreated::Exists) => {
                 let message = format!("there is a session {} already", params.channel);
                 Err(RpcError::new(
                     ahp_error_codes::SESSION_ALREADY_EXISTS,
                     message,
                 ))
+            }
+            Err(unreadable @ NotCreated::Unreadable(_)) => {
+                Err(RpcError::internal(unreadable.to_string()))
             }
         }
     }

@@ -45,6 +45,17 @@ pub struct Host {
     next_client: std::sync::atomic::AtomicU64,
 }
 
+/// Why a session was not created.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCreated {
+    /// There is one of this id.
+    #[error("there is a session of this id already")]
+    Exists,
+    /// It is not known whether there is one of this id.
+    #[error("it cannot be known whether there is a session of this id already: {0}")]
+    Unreadable(String),
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -197,11 +208,15 @@ impl Host {
         self.watch(id, task);
     }
 
-    /// Starts a session. `false` when there is one of this id.
-    pub async fn create(self: &Arc<Self>, new: NewSession) -> bool {
+    /// Starts a session.
+    ///
+    /// # Errors
+    /// When there is one of this id, or when that cannot be known: what could not be read is not
+    /// overwritten.
+    pub async fn create(self: &Arc<Self>, new: NewSession) -> Result<(), NotCreated> {
         let _one_at_a_time = self.reviving.lock().await;
-        if self.live(&new.id).is_some() || self.load(&new.id, 0).await.is_some() {
-            return false;
+        if self.live(&new.id).is_some() || self.is_stored(&new.id).await? {
+            return Err(NotCreated::Exists);
         }
         let (handle, task) = session::start(new, Arc::clone(&self.shared)).await;
         let (id, summary) = (Arc::clone(&handle.id), handle.summary());
@@ -211,7 +226,16 @@ impl Host {
             "root/sessionAdded",
             &json!({"channel": ROOT, "summary": summary}),
         );
-        true
+        Ok(())
+    }
+
+    async fn is_stored(&self, id: &str) -> Result<bool, NotCreated> {
+        let (store, id) = (self.shared.store.clone(), id.to_owned());
+        let read = tokio::task::spawn_blocking(move || store.load(&id, 0)).await;
+        let stored = read.map_err(|defect| NotCreated::Unreadable(defect.to_string()))?;
+        stored
+            .map(|found| found.is_some())
+            .map_err(|error| NotCreated::Unreadable(error.to_string()))
     }
 
     /// A session whose actor panicked leaves memory; its clients come back for what was kept. All

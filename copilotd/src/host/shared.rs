@@ -42,6 +42,8 @@ pub struct Shared {
     pub link: Link,
     /// How long a session stays in memory when nothing happens and nobody looks.
     pub park_after: Duration,
+    /// How long an agent has from its start until it can be prompted.
+    pub agent_start_limit: Duration,
     host: OnceLock<Weak<Host>>,
     trusted: TrustedFolders,
     settings: watch::Receiver<Arc<Loaded>>,
@@ -70,6 +72,8 @@ pub struct Parts {
     pub numbers: std::ops::Range<u64>,
     /// See [`Shared::park_after`].
     pub park_after: Duration,
+    /// See [`Shared::agent_start_limit`].
+    pub agent_start_limit: Duration,
 }
 
 impl Shared {
@@ -91,6 +95,7 @@ impl Shared {
             remote: RemoteSessions::default(),
             link: Link::default(),
             park_after: parts.park_after,
+            agent_start_limit: parts.agent_start_limit,
             host: OnceLock::new(),
             trusted: parts.trusted,
             settings: parts.settings,

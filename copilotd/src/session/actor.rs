@@ -26,6 +26,9 @@ use crate::pause;
 use crate::permissions::{AllowAll, Rule, RuleSet};
 use crate::store::Operation;
 
+/// Why an input that nothing speaks against is rejected all the same.
+const NO_EFFECT: &str = "this changes nothing";
+
 /// A session's everything.
 pub(super) struct Actor {
     pub(super) model: Model,
@@ -165,6 +168,10 @@ impl Actor {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         loop {
             let deadline = self.turn.as_ref().and_then(Turn::cancel_deadline);
+            let start_deadline = self
+                .agent
+                .as_ref()
+                .and_then(AgentConnection::start_deadline);
             let park_at = self.park_at();
             tokio::select! {
                 biased;
@@ -198,6 +205,11 @@ impl Actor {
                 },
                 () = until(deadline) => {
                     self.cancel_overdue().await;
+                    self.settle();
+                    self.commit(true).await;
+                }
+                () = until(start_deadline) => {
+                    self.start_overdue().await;
                     self.settle();
                     self.commit(true).await;
                 }
@@ -280,7 +292,9 @@ impl Actor {
     ) {
         let identity = client.identity();
         if !self.is_there_for(identity.trust) {
-            self.not_there(client, channel, &action, origin);
+            // As one that does not exist.
+            let reason = crate::host::no_session_behind(channel);
+            self.reject(client, channel, &action, origin, &reason);
             return;
         }
         let known = self.known_from_before(&action).await;
@@ -294,6 +308,7 @@ impl Actor {
                 identity: &identity,
                 answers: &self.model.answers,
                 steering_handed_over: self.steering_handed_over.as_deref(),
+                spent: &self.model.spent,
                 cancelling: self.turn.as_ref().is_some_and(Turn::is_cancelling),
                 remote_refused: remote_refused.as_deref(),
                 allow_all_forbidden_by: managed.allow_all_forbidden.then_some(managed_file),
@@ -315,38 +330,33 @@ impl Actor {
                 ) {
                     self.restore_remote().await;
                 }
-                self.carry_out(admitted, origin, &identity.name);
+                if !self.carry_out(admitted, client, origin) {
+                    self.reject(client, channel, &action, origin, NO_EFFECT);
+                }
             }
             Err(reason) => {
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), %reason, "rejected");
-                let sequencer = &self.model.shared.sequencer;
-                sequencer.send_to(
-                    client.outbound(),
-                    channel,
-                    &action,
-                    Some(origin),
-                    Some(&reason),
-                );
+                self.reject(client, channel, &action, origin, &reason);
             }
         }
     }
 
-    /// A session that is not there for a device answers as one that does not exist.
-    fn not_there(
+    /// Tells the one who asked why not.
+    pub(super) fn reject(
         &self,
         client: &Client,
         channel: &str,
         action: &StateAction,
         origin: &ActionOrigin,
+        reason: &str,
     ) {
-        let reason = crate::host::no_session_behind(channel);
         let sequencer = &self.model.shared.sequencer;
         sequencer.send_to(
             client.outbound(),
             channel,
             action,
             Some(origin),
-            Some(&reason),
+            Some(reason),
         );
     }
 
@@ -365,37 +375,49 @@ impl Actor {
             .map(|_| "duplicate: this was started before".into())
     }
 
-    /// `who` is the name of the client, as others see it.
-    fn carry_out(&mut self, admitted: Admitted, origin: &ActionOrigin, who: &str) {
+    /// `false`: it changed nothing, and nobody was told anything.
+    fn carry_out(
+        &mut self,
+        admitted: Admitted,
+        client: &Arc<Client>,
+        origin: &ActionOrigin,
+    ) -> bool {
         match admitted {
             Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
-            Admitted::Resume(action) => self.resume_turn(action, origin),
-            Admitted::Cancel(_) => self.cancel(origin),
+            Admitted::Resume(action) => return self.resume_turn(action, origin),
+            Admitted::Cancel(_) => self.cancel(client, origin),
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
                 self.complete_input(action, answer, Some(origin))
             }
-            Admitted::Configure(action) => self.configure(action, origin, who),
+            Admitted::Configure(action) => {
+                return self.configure(action, origin, &client.identity().name);
+            }
             Admitted::Pend(action) => {
-                self.model
-                    .chat(StateAction::ChatPendingMessageSet(action), Some(origin));
+                let action = StateAction::ChatPendingMessageSet(action);
+                let applied = self.model.chat(action, Some(origin));
                 self.hand_over_steering();
                 self.start_next();
+                return applied;
+            }
+            Admitted::TakeBack(action) => {
+                let id = action.id.clone();
+                let action = StateAction::ChatPendingMessageRemoved(action);
+                let applied = self.model.chat(action, Some(origin));
+                self.model.remember_spent(&id);
+                return applied;
             }
             Admitted::Apply(action) => {
                 if let StateAction::SessionTitleChanged(_) = &action {
                     self.named_by_person = true;
                 }
-                let on_session = admit::type_of(&action).starts_with("session/");
-                let applied = match on_session {
-                    true => self.model.session(action.clone(), Some(origin)),
-                    false => self.model.chat(action.clone(), Some(origin)),
+                return match admit::type_of(&action).starts_with("session/") {
+                    true => self.model.session(action, Some(origin)),
+                    false => self.model.chat(action, Some(origin)),
                 };
-                if !applied {
-                    tracing::warn!(session = %self.model.id, "an admitted action had no effect");
-                }
             }
         }
+        true
     }
 
     /// Carries out what an agent's update means.
@@ -583,7 +605,11 @@ impl Actor {
             return None;
         }
         let since = *self.quiet_since.get_or_insert_with(Instant::now);
-        Some(since + self.model.shared.park_after)
+        // Whoever closed it said that nothing comes soon.
+        match self.closed {
+            true => Some(since),
+            false => Some(since + self.model.shared.park_after),
+        }
     }
 
     /// Ends the agent and leaves memory. Inputs that came at the last moment find the session again

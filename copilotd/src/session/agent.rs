@@ -1,6 +1,7 @@
 //! A session's connection to its agent: handshake, prompt, and what the agent sends.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
@@ -55,6 +56,8 @@ pub(super) struct AgentConnection {
     abilities: Abilities,
     /// Whether a prompt can be sent.
     ready: bool,
+    /// Until when it has to be ready.
+    ready_by: Instant,
     /// Lines that go out when the step that made them is kept.
     outgoing: Vec<String>,
 }
@@ -79,6 +82,11 @@ impl AgentConnection {
             .recv()
             .await
             .unwrap_or_else(|| AgentEvent::Ended(ended()))
+    }
+
+    /// Until when it has to be ready; nothing when it is.
+    pub(super) fn start_deadline(&self) -> Option<Instant> {
+        (!self.ready).then_some(self.ready_by)
     }
 
     /// Whether its conversation can be had again after it was ended.
@@ -142,6 +150,7 @@ impl Actor {
                     open,
                     abilities,
                     ready: false,
+                    ready_by: Instant::now() + shared.agent_start_limit,
                     outgoing: Vec::new(),
                 };
                 self.pending_operations.extend(
@@ -344,6 +353,21 @@ impl Actor {
             .unwrap_or_default();
         self.agent = None;
         let message = format!("The agent `{name}` could not start a conversation: {why}.");
+        self.end_turn(End::error("agent-start-failed", message));
+    }
+
+    /// The agent neither began a conversation nor ended in time.
+    pub(super) async fn start_overdue(&mut self) {
+        let limit = self.model.shared.agent_start_limit.as_secs();
+        let name = self.agent.as_ref().map(|a| a.name.clone());
+        let name = name.unwrap_or_default();
+        tracing::warn!(session = %self.model.id, agent = %name, "an agent did not get ready and is killed");
+        self.stop_agent().await;
+        let message = format!(
+            "The agent `{name}` did not begin a conversation within {limit} seconds and was ended: it \
+             hangs, or it does not speak the Agent Client Protocol.\nCheck its command in the \
+             settings. The next prompt starts it again."
+        );
         self.end_turn(End::error("agent-start-failed", message));
     }
 

@@ -267,6 +267,7 @@ impl Actor {
             named_by_person: self.named_by_person,
             answers: self.model.answers_in_order(),
             todos: self.model.todos.clone(),
+            spent: self.model.spent.iter().cloned().collect(),
         }
     }
 

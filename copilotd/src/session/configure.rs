@@ -23,13 +23,13 @@ impl Actor {
         action: SessionConfigChangedAction,
         origin: &ActionOrigin,
         who: &str,
-    ) {
+    ) -> bool {
         let before = (self.mode(), self.allows_all());
         if action.config.contains_key(remote::REMOTE) {
             self.forget_remote_history();
         }
-        self.model
-            .session(StateAction::SessionConfigChanged(action), Some(origin));
+        let action = StateAction::SessionConfigChanged(action);
+        let applied = self.model.session(action, Some(origin));
         self.put_devices_out();
         let after = (self.mode(), self.allows_all());
         if before.0 != after.0 {
@@ -46,6 +46,7 @@ impl Actor {
         if before != after {
             self.decide_open_permissions_again();
         }
+        applied
     }
 
     /// "Allow everything" ends with the session.

@@ -53,6 +53,8 @@ pub(super) struct Extras {
     /// Oldest first.
     pub(super) answers: Vec<(String, Answer)>,
     pub(super) todos: Vec<crate::agent::translate::Todo>,
+    /// Messages that were taken back or joined a turn, newest last.
+    pub(super) spent: Vec<String>,
 }
 
 impl Extras {

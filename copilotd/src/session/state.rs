@@ -18,6 +18,9 @@ use crate::host::admit::Answer;
 /// Answers that are remembered for those who come too late.
 const ANSWERS_KEPT: usize = 64;
 
+/// Messages that are remembered after they were taken back or joined a turn.
+const SPENT_KEPT: usize = 64;
+
 /// An action that is reduced and waits to be kept and published.
 pub(super) struct Outgoing {
     pub(super) on_chat: bool,
@@ -36,6 +39,9 @@ pub(super) struct Model {
     pub(super) created_at: String,
     pub(super) answers: HashMap<String, Answer>,
     answer_order: VecDeque<String>,
+    /// Ids of messages that were taken back or joined a turn, newest last: asking for them again
+    /// is a retry.
+    pub(super) spent: VecDeque<String>,
     pub(super) todos: Vec<Todo>,
     /// What this step of the actor did, not yet kept or published.
     pub(super) outbox: Vec<Outgoing>,
@@ -110,6 +116,7 @@ impl Model {
             created_at,
             answers: HashMap::new(),
             answer_order: VecDeque::new(),
+            spent: VecDeque::new(),
             todos: Vec::new(),
             outbox: Vec::new(),
             completed: Vec::new(),
@@ -144,6 +151,7 @@ impl Model {
             created_at: kept.created_at,
             answers: kept.extras.answers.into_iter().collect(),
             answer_order,
+            spent: kept.extras.spent.into(),
             todos: kept.extras.todos,
             outbox: Vec::new(),
             completed: Vec::new(),
@@ -204,6 +212,14 @@ impl Model {
             && let Some(oldest) = self.answer_order.pop_front()
         {
             self.answers.remove(&oldest);
+        }
+    }
+
+    /// Remembers a message that waits no more and became no turn of its own.
+    pub(super) fn remember_spent(&mut self, id: &str) {
+        self.spent.push_back(id.to_owned());
+        if self.spent.len() > SPENT_KEPT {
+            self.spent.pop_front();
         }
     }
 

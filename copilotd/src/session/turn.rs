@@ -1,6 +1,7 @@
 //! The running turn: how it starts, is steered, cancelled, and ends.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahp_types::actions::*;
@@ -13,6 +14,7 @@ use super::question::OpenQuestion;
 use super::state::now;
 use crate::agent::translate::Translator;
 use crate::agent::{BUILT_IN, questions};
+use crate::host::Client;
 
 /// How long a cancelled agent has to stop before it is killed. The promise to people is 3 s.
 const CANCEL_LIMIT: Duration = Duration::from_millis(2500);
@@ -31,8 +33,9 @@ pub(super) enum Phase {
 }
 
 /// A cancel that is under way.
-#[derive(Debug)]
 struct Cancel {
+    /// Who gets to know when there was nothing left to stop.
+    client: Arc<Client>,
     origin: ActionOrigin,
     deadline: Instant,
 }
@@ -148,22 +151,28 @@ impl Actor {
     }
 
     /// Goes on with a turn that a stopped daemon interrupted, because somebody asked.
-    pub(super) fn resume_turn(&mut self, action: ChatTurnResumeAction, origin: &ActionOrigin) {
-        self.closed = false;
-        self.stored = false;
+    /// `false` when there was nothing to go on with.
+    pub(super) fn resume_turn(
+        &mut self,
+        action: ChatTurnResumeAction,
+        origin: &ActionOrigin,
+    ) -> bool {
         let turn_id = action.turn_id.clone();
         if !self
             .model
             .chat(StateAction::ChatTurnResume(action), Some(origin))
         {
-            return;
+            return false;
         }
+        self.closed = false;
+        self.stored = false;
         self.turn = Some(Turn::resumed(&turn_id));
         if self.is_trusted() {
             self.go_on_starting();
         } else {
             self.ask_for_trust();
         }
+        true
     }
 
     /// Ends a turn that was running when the daemon was killed.
@@ -297,6 +306,7 @@ impl Actor {
             };
             self.model
                 .chat(StateAction::ChatPendingMessageRemoved(action), None);
+            self.model.remember_spent(id);
             self.notice(&text, "steered");
         }
         if self.go_on {
@@ -305,9 +315,10 @@ impl Actor {
     }
 
     /// Somebody wants the turn to stop.
-    pub(super) fn cancel(&mut self, origin: &ActionOrigin) {
+    pub(super) fn cancel(&mut self, client: &Arc<Client>, origin: &ActionOrigin) {
         let Some(turn) = &mut self.turn else { return };
         turn.cancel = Some(Cancel {
+            client: Arc::clone(client),
             origin: origin.clone(),
             deadline: Instant::now() + CANCEL_LIMIT,
         });
@@ -376,6 +387,11 @@ impl Actor {
         let duration = i64::try_from(turn.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         // After a cancel or an error somebody should look before more is started.
         self.go_on = matches!(end, End::Complete { .. });
+        if !matches!(end, End::Cancelled)
+            && let Some(cancel) = &turn.cancel
+        {
+            self.cancelled_too_late(&turn_id, cancel);
+        }
         if self.agent.is_none() {
             self.steering_handed_over = None;
         }
@@ -435,6 +451,18 @@ impl Actor {
         if self.go_on {
             self.start_next();
         }
+    }
+
+    /// The turn came to its own end before the agent could stop: the cancel had no effect.
+    fn cancelled_too_late(&self, turn_id: &str, cancel: &Cancel) {
+        let action = StateAction::ChatTurnCancelled(ChatTurnCancelledAction {
+            turn_id: turn_id.to_owned(),
+            duration: 0,
+            meta: None,
+        });
+        let reason = "this turn ended by itself before it could be stopped";
+        let chat = &self.model.chat_uri;
+        self.reject(&cancel.client, chat, &action, &cancel.origin, reason);
     }
 
     /// The words that went with a denial, for an agent that cannot take them with the denial:

@@ -1,5 +1,7 @@
 //! Agents that break: while they start, while they work, and in what they say.
 
+use std::time::Duration;
+
 use ahp_types::state::TurnState;
 use serde_json::json;
 
@@ -29,6 +31,24 @@ async fn an_agent_that_dies_is_an_error_with_its_last_words_and_the_next_prompt_
     assert_eq!(text_of(&turn.response_parts), "you said hello");
     a.state(&session, "idle").await;
     a.assert_current(&world, &session).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_never_gets_ready_is_ended_and_the_turn_says_so() {
+    for silent in ["on_initialize() { :; }", "on_new() { :; }"] {
+        let world = World::with_start_limit(silent, Duration::from_secs(1)).await;
+        let mut a = world.client("terminal A").await;
+        let session = a.create(&world, json!({})).await;
+        let turn = a.run(&session, "one", "go").await;
+        let (kind, words) = error_of(&turn);
+        assert_eq!(kind, "agent-start-failed");
+        assert!(words.contains("`fake` did not begin"), "{words}");
+        assert!(words.contains("within 1 seconds"), "{words}");
+
+        world.change_agent("");
+        let turn = a.run(&session, "two", "hello").await;
+        assert_eq!(text_of(&turn.response_parts), "you said hello");
+    }
 }
 
 #[tokio::test]

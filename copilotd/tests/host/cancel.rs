@@ -47,6 +47,21 @@ async fn an_agent_that_stops_goes_on_living() {
 }
 
 #[tokio::test]
+async fn a_cancel_that_comes_when_the_agent_is_done_is_rejected() {
+    let world = World::new("on_prompt() { text working; }\non_cancel() { end; }").await;
+    let mut a = world.client("terminal A").await;
+    let session = a.create(&world, json!({})).await;
+    a.prompt(&session, "one", "go").await;
+    a.hears(&session, "working").await;
+    assert_eq!(
+        a.rejected(&chat_of(&session), cancel("one")).await,
+        "this turn ended by itself before it could be stopped"
+    );
+    assert_eq!(a.ended(&session, "one").await.state, TurnState::Complete);
+    a.assert_current(&world, &session).await;
+}
+
+#[tokio::test]
 async fn an_agent_that_does_not_stop_is_killed_with_all_that_it_started() {
     let world = World::new(
         r#"

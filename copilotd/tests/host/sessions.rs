@@ -7,6 +7,25 @@ use super::client::text_of;
 use super::world::{World, chat_of, new_uri};
 
 #[tokio::test]
+async fn a_session_is_not_created_over_one_that_cannot_be_read() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let database = world.host.shared.paths.data_dir.join("sessions.db");
+    let whole = std::fs::read(&database).unwrap();
+    std::fs::write(&database, "no database".repeat(1000)).unwrap();
+    let params = world.new_session(&new_uri(), json!({}));
+    let error = a
+        .request("createSession", params.clone())
+        .await
+        .unwrap_err();
+    let words = error["message"].as_str().unwrap();
+    assert!(words.contains("cannot be known"), "{words}");
+    assert!(words.contains("damaged"), "{words}");
+    std::fs::write(&database, whole).unwrap();
+    a.request("createSession", params).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_cannot_be_created_is_refused_in_words() {
     let world = World::new("").await;
     let mut a = world.client("terminal A").await;

@@ -40,7 +40,19 @@ impl World {
         world
     }
 
+    /// The same, and its agent may take only so long to start.
+    pub(super) async fn with_start_limit(functions: &str, limit: Duration) -> Self {
+        let world = Self::build(functions, limit).await;
+        world.host.shared.trust(&world.folder).unwrap();
+        world
+    }
+
     pub(super) async fn with_untrusted_folder(functions: &str) -> Self {
+        // Longer than any test.
+        Self::build(functions, Duration::from_secs(900)).await
+    }
+
+    async fn build(functions: &str, agent_start_limit: Duration) -> Self {
         let alone = ALONE.lock().await;
         tree::adopt_orphans();
         let home = tempfile::tempdir().unwrap();
@@ -70,6 +82,7 @@ impl World {
             store,
             numbers,
             park_after: Duration::from_secs(900),
+            agent_start_limit,
         });
         Self {
             host: Host::new(Arc::new(shared)),

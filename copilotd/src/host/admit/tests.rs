@@ -74,6 +74,9 @@ fn outcome(result: Result<Admitted, Rejection>) -> Value {
         Ok(Admitted::Apply(action)) => json!({ "apply": action }),
         Ok(Admitted::StartTurn(action)) => json!({ "start turn": action }),
         Ok(Admitted::Pend(action)) => json!({ "pend": action }),
+        Ok(Admitted::TakeBack(action)) => {
+            json!({ "take back": StateAction::ChatPendingMessageRemoved(action) })
+        }
         Ok(Admitted::Resume(action)) => json!({ "resume": action }),
         Ok(Admitted::Configure(action)) => json!({ "configure": action.config }),
         Ok(Admitted::Cancel(turn)) => json!({ "cancel": turn }),

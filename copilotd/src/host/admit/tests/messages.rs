@@ -90,6 +90,12 @@ fn queueing() {
             rejected("duplicate: this message was started before"),
         ),
         (
+            "what was taken back or joined a turn is a retry",
+            World::working().spent("gone"),
+            queue("gone", "next"),
+            rejected("duplicate: this message was taken back, or the agent has it"),
+        ),
+        (
             "what waits to steer",
             World::working().steered(),
             queue("steer", "left"),
@@ -188,13 +194,13 @@ fn taking_back() {
             "from the queue",
             World::working().queued(&["a", "b"]),
             take_back("queued", "a"),
-            json!({"apply": take_back("queued", "a")}),
+            json!({"take back": take_back("queued", "a")}),
         ),
         (
             "a steering message that still waits",
             World::working().steered(),
             take_back("steering", "steer"),
-            json!({"apply": take_back("steering", "steer")}),
+            json!({"take back": take_back("steering", "steer")}),
         ),
         (
             "a steering message that the agent has",

@@ -491,6 +491,29 @@ fn drafts_of_answers() {
             json!({"apply": draft("q", json!({"state": "skipped"}))}),
         ),
         (
+            "a number that is too small as yet",
+            asked(json!({"kind": "number", "id": "q", "message": "Year?", "min": 1900})),
+            draft(
+                "q",
+                json!({"state": "draft", "value": {"kind": "number", "value": 19.0}}),
+            ),
+            json!({"apply": draft("q", json!({"state": "draft", "value": {"kind": "number", "value": 19.0}}))}),
+        ),
+        (
+            "a text that is too short as yet",
+            asked(
+                json!({"kind": "text", "id": "q", "message": "Name?", "min": 3, "required": true}),
+            ),
+            draft("q", json!({"state": "draft", "value": words("")})),
+            json!({"apply": draft("q", json!({"state": "draft", "value": words("")}))}),
+        ),
+        (
+            "what is submitted is checked in full",
+            asked(json!({"kind": "text", "id": "q", "message": "Name?", "min": 3})),
+            draft("q", json!({"state": "submitted", "value": words("A")})),
+            rejected("the answer is too short"),
+        ),
+        (
             "a draft of another kind",
             asked(number()),
             draft("q", name()),

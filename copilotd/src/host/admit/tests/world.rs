@@ -1,6 +1,6 @@
 //! The state before an action: built by the host's own actions through the real reducers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
 use ahp::reducers::{ReduceOutcome, apply_action_to_chat, apply_action_to_session};
@@ -19,6 +19,7 @@ pub(super) struct World {
     identity: Identity,
     answers: HashMap<String, Answer>,
     handed_over: Option<String>,
+    spent: VecDeque<String>,
     cancelling: bool,
     remote_refused: Option<&'static str>,
     allow_all_forbidden_by: Option<PathBuf>,
@@ -43,6 +44,7 @@ impl World {
             },
             answers: HashMap::new(),
             handed_over: None,
+            spent: VecDeque::new(),
             cancelling: false,
             remote_refused: None,
             allow_all_forbidden_by: None,
@@ -133,6 +135,12 @@ impl World {
         self
     }
 
+    /// The message `id` was taken back or joined a turn.
+    pub(super) fn spent(mut self, id: &str) -> Self {
+        self.spent.push_back(id.to_owned());
+        self
+    }
+
     pub(super) fn cancelling(mut self) -> Self {
         self.cancelling = true;
         self
@@ -193,6 +201,7 @@ impl World {
             identity: &self.identity,
             answers: &self.answers,
             steering_handed_over: self.handed_over.as_deref(),
+            spent: &self.spent,
             cancelling: self.cancelling,
             remote_refused: self.remote_refused,
             allow_all_forbidden_by: self.allow_all_forbidden_by.as_deref(),
@@ -208,6 +217,7 @@ impl World {
             Admitted::StartTurn(action) => StateAction::ChatTurnStarted(action),
             Admitted::Resume(action) => StateAction::ChatTurnResume(action),
             Admitted::Configure(action) => StateAction::SessionConfigChanged(action),
+            Admitted::TakeBack(action) => StateAction::ChatPendingMessageRemoved(action),
             Admitted::Pend(action) => StateAction::ChatPendingMessageSet(action),
             Admitted::Confirm { action, .. } => StateAction::ChatToolCallConfirmed(action),
             Admitted::CompleteInput { action, .. } => StateAction::ChatInputCompleted(action),
