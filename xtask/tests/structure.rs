@@ -94,6 +94,28 @@ fn the_frames_know_no_daemon_no_agent_and_no_screen() {
 }
 
 #[test]
+fn the_link_knows_no_session_no_daemon_and_does_no_io() {
+    never(
+        &metadata(),
+        "link-proto",
+        &[
+            "copilotd",
+            "copilot-cli",
+            "copilot-agent",
+            "ipc-proto",
+            "ahp",
+            "ahp-types",
+            "agent-client-protocol-schema",
+            "tokio",
+            "tungstenite",
+            "hyper",
+            "aes-gcm",
+            "p256",
+        ],
+    );
+}
+
+#[test]
 fn the_command_line_never_sees_the_daemon_the_agent_a_model_or_a_websocket() {
     never(
         &metadata(),
