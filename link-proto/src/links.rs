@@ -384,14 +384,14 @@ mod tests {
                     relay: relay.clone(),
                     offer: offer(None),
                 },
-                "https://relay.example/#pair=AQEBAQEBAQEBAQEBAQEBAQECAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIDAwMDAwMDAwMDAwMDAwMDBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ",
+                "https://relay.example/#pair=AQEBAQEBAQEBAQEBAQEBAQECAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgMDAwMDAwMDAwMDAwMDAwMEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA",
             ),
             (
                 Link::Pairing {
                     relay,
                     offer: offer(Some(SESSION)),
                 },
-                "https://relay.example/#pair=AQEBAQEBAQEBAQEBAQEBAQECAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIDAwMDAwMDAwMDAwMDAwMDBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAVVVVVVVVVVVVVVVVVVVVVU",
+                "https://relay.example/#pair=AQEBAQEBAQEBAQEBAQEBAQECAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgMDAwMDAwMDAwMDAwMDAwMEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBFVVVVVVVVVVVVVVVVVVVVU",
             ),
         ] {
             assert_eq!(*link.to_text(), text);
