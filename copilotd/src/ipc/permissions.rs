@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::control::{Daemon, error};
 use crate::config::Repository;
 use crate::host::Shared;
-use crate::permissions::{Decision, Request, decide};
+use crate::permissions::{Decision, Request, RuleSet, decide};
 use crate::session::{Input, Launch, rule_set};
 
 /// How long a name may take to be looked up for an explanation.
@@ -34,7 +34,11 @@ impl Daemon {
                 let shared = Arc::clone(&self.host.shared);
                 let folder = path(wanted.folder);
                 let deciding = move || {
-                    let rules = rule_set(&shared, &folder, &Launch::default(), &[]);
+                    // As for the built-in agent.
+                    let rules = RuleSet {
+                        pinned: true,
+                        ..rule_set(&shared, &folder, &Launch::default(), &[])
+                    };
                     decide(&request, &rules, &folder)
                 };
                 let decided = tokio::task::spawn_blocking(deciding).await;

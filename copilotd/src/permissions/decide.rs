@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::subject::Subject;
 use super::urls::Target;
 use super::{AllowAll, Request, Rule, RuleSet, Source};
-use super::{paths, protected};
+use super::{command, paths, protected};
 
 /// What to do with a request. `why` is a sentence for people without its full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,9 @@ pub fn decide(request: &Request, rules: &RuleSet, folder: &Path) -> Decision {
         None => rules.allow_all,
         Some(_) => AllowAll::default(),
     };
+    if let Subject::Shell { parsed, .. } = &subject {
+        return with_prohibition(command::decide(parsed, rules, all, folder), rules);
+    }
     let inside = is_inside(&subject, rules, folder);
     if matches!(subject, Subject::Read(_)) && inside {
         return Decision::Allow {
@@ -71,42 +74,55 @@ pub fn decide(request: &Request, rules: &RuleSet, folder: &Path) -> Decision {
         };
     }
     if is_covered(all, &subject, inside) {
-        return match unseen_denial(request, &subject, rules) {
-            Some(why) => Decision::Ask { why },
-            None => Decision::Allow {
-                why: "this session allows whatever no rule denies".to_owned(),
-            },
+        return Decision::Allow {
+            why: "this session allows whatever no rule denies".to_owned(),
         };
     }
-    let mut why = no_rule(request, &subject);
-    if let Some(file) = rules.allow_all_forbidden_by.as_ref()
-        && rules.allow_all.is_any()
-    {
-        let file = file.display();
-        why.push_str(&format!(", and {file} forbids allowing everything"));
+    let why = no_rule(request, &subject);
+    with_prohibition(Decision::Ask { why }, rules)
+}
+
+/// The decision, which says it where something is asked because it is forbidden to allow
+/// everything.
+fn with_prohibition(decision: Decision, rules: &RuleSet) -> Decision {
+    match (decision, &rules.allow_all_forbidden_by) {
+        (Decision::Ask { mut why }, Some(file)) if rules.allow_all.is_any() => {
+            let file = file.display();
+            why.push_str(&format!(", and {file} forbids allowing everything"));
+            Decision::Ask { why }
+        }
+        (decision, _) => decision,
     }
-    Decision::Ask { why }
 }
 
 /// Whether allowing everything of a kind covers this.
 fn is_covered(all: AllowAll, subject: &Subject, inside: bool) -> bool {
     match subject {
-        Subject::Shell { .. } | Subject::Tool(_) => all.tools,
+        Subject::Tool(_) => all.tools,
+        Subject::Shell { .. } => false,
         Subject::Write(places) => all.tools && (inside || all.paths && places.certain),
         Subject::Read(places) => all.paths && places.certain,
         Subject::Url(target) => all.urls && target.as_ref().is_some_and(Target::is_plain_web),
     }
 }
 
-/// The rule that the choice "for this session" would add: it covers this request and as
-/// little else as possible. `None` when no rule can be made, as for a compound command, or
-/// when a rule would not help, as for our own programs; the choice is not offered then.
+/// The rules that a lasting yes adds: they cover this request and as little else as possible,
+/// one for each part of a command. None when no rules can be made, or when they would not help,
+/// as for our own programs; the choice is not offered then.
 #[must_use]
-pub fn session_rule(request: &Request, rules: &RuleSet, folder: &Path) -> Option<Rule> {
-    let rule = Rule::narrowest(&Subject::of(request, folder))?;
-    let mut with_it = rules.clone();
-    with_it.allow.push((rule.clone(), Source::Session));
-    matches!(decide(request, &with_it, folder), Decision::Allow { .. }).then_some(rule)
+pub fn lasting_rules(request: &Request, rules: &RuleSet, folder: &Path) -> Vec<Rule> {
+    let subject = Subject::of(request, folder);
+    let narrowest = match &subject {
+        Subject::Shell { parsed, .. } => command::narrowest(parsed, rules, folder),
+        _ => Rule::narrowest(&subject).into_iter().collect(),
+    };
+    let mut with_them = rules.clone();
+    let sourced = narrowest.iter().map(|rule| (rule.clone(), Source::Session));
+    with_them.allow.extend(sourced);
+    match decide(request, &with_them, folder) {
+        Decision::Allow { .. } => narrowest,
+        _ => Vec::new(),
+    }
 }
 
 /// Where a path that is read or written really leads: absolute, without links, and what is to
@@ -165,38 +181,8 @@ fn is_inside(subject: &Subject, rules: &RuleSet, folder: &Path) -> bool {
         .any(|top| places.all_inside(&top))
 }
 
-/// Something that cannot be read, while rules exist that might deny it if it could.
-fn unseen_denial(request: &Request, subject: &Subject, rules: &RuleSet) -> Option<String> {
-    if !rules
-        .deny
-        .iter()
-        .any(|(rule, _)| rule.kind() == request.kind())
-    {
-        return None;
-    }
-    // Paths and URLs that cannot be read are not covered by allowing everything either.
-    let Subject::Shell {
-        words: Err(what), ..
-    } = subject
-    else {
-        return None;
-    };
-    let what = format!("the command has {}", what.0);
-    Some(format!(
-        "{what}, so it is not certain that no rule denies it"
-    ))
-}
-
 fn no_rule(request: &Request, subject: &Subject) -> String {
     match subject {
-        Subject::Shell {
-            words: Err(what), ..
-        } => {
-            format!(
-                "the command has {}, and rules allow only plain commands",
-                what.0
-            )
-        }
         Subject::Url(None) => "the URL cannot be read, so no rule can allow it".to_owned(),
         Subject::Url(Some(target)) if target.has_userinfo => {
             "the URL has a user name in it, so no rule can allow it".to_owned()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::paths::{self, Places};
 use super::protected::{self, Access};
+use super::shell;
 use super::subject::Subject;
 use super::urls;
 use super::words;
@@ -58,9 +59,11 @@ impl Guard {
         folder: &Path,
     ) -> Option<String> {
         let why = match (request, subject) {
-            (Request::Shell { command }, Subject::Shell { words, crude }) => {
-                let plain = words.as_deref().unwrap_or_default();
-                if self.runs_us(plain) || crude.iter().any(|part| self.runs_us(part)) {
+            (Request::Shell { command }, Subject::Shell { parsed, crude }) => {
+                let known = |simple: &shell::Simple| simple.known_words();
+                if parsed.all().any(|simple| self.runs_us(&known(simple)))
+                    || crude.iter().any(|part| self.runs_us(part))
+                {
                     "the command runs Copilot itself, and an agent must not answer its own requests"
                 } else if self.names_our_files(command, crude, folder) {
                     "the command names Copilot's own files, and rules never cover those"

@@ -4,6 +4,7 @@
 //! where paths lead on disk; it asks nobody, remembers nothing and runs nothing. When in doubt
 //! the answer is [`Decision::Ask`], never [`Decision::Allow`]. Deny beats allow, always.
 
+mod command;
 mod decide;
 mod effect;
 mod guard;
@@ -17,15 +18,19 @@ mod urls;
 mod words;
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tables;
+#[cfg(all(test, unix))]
+mod traced;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-pub use decide::{Decision, Withheld, decide, real_path, session_rule, withheld};
+pub use decide::{Decision, Withheld, decide, lasting_rules, real_path, withheld};
 pub use effect::{Effect, decide_in_plan_mode, effect};
 pub use guard::Guard;
 pub use paths::expand_home;
@@ -160,6 +165,9 @@ pub struct RuleSet {
     /// Why it is not known what is denied, if so: then nothing is allowed unasked. Reads on
     /// after "it is not known what is denied, because".
     pub denials_unknown: Option<String>,
+    /// The agent runs approved commands in the environment that it is told with the approval;
+    /// see [`shell::pinned`]. Without that, some programs may be made to run others.
+    pub pinned: bool,
     /// What is always asked, whatever the rest says.
     pub guard: Guard,
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::Request;
 use super::paths;
+use super::shell::{Parsed, Simple, Word};
 use super::subject::Subject;
 use super::urls::Pattern;
 use super::words;
@@ -159,7 +160,18 @@ impl Rule {
     /// `folder`. Narrow: what is not fully understood is not covered.
     #[must_use]
     pub fn matches_allow(&self, request: &Request, folder: &Path) -> bool {
-        self.allows(&Subject::of(request, folder), folder)
+        let subject = Subject::of(request, folder);
+        match &subject {
+            Subject::Shell { parsed, .. } => {
+                parsed.problem.is_none()
+                    && parsed.redirections.is_empty()
+                    && parsed
+                        .commands
+                        .iter()
+                        .all(|command| self.covers(&command.simple))
+            }
+            _ => self.allows(&subject, folder),
+        }
     }
 
     /// Whether this rule, as a deny rule, covers the request of an agent working in
@@ -172,7 +184,7 @@ impl Rule {
     /// The rule that covers this request and as little else as possible.
     pub(super) fn narrowest(subject: &Subject) -> Option<Self> {
         let kind = match subject {
-            Subject::Shell { words, .. } => Kind::Shell(words.clone().ok()?),
+            Subject::Shell { .. } => return None,
             Subject::Write(places) => Kind::Write(Some(places.only()?.to_str()?.to_owned())),
             Subject::Read(places) => Kind::Read(Some(places.only()?.to_str()?.to_owned())),
             Subject::Url(target) => Kind::Url(Some(Pattern::of(target.as_ref()?)?)),
@@ -182,7 +194,24 @@ impl Rule {
                 _ => return None,
             },
         };
-        let rule = Self(kind);
+        Self(kind).if_it_reads_back()
+    }
+
+    /// The rule that covers this simple command and nothing else.
+    pub(super) fn for_command(simple: &Simple) -> Option<Self> {
+        let words = simple
+            .words
+            .iter()
+            .map(|word| word.literal().map(str::to_owned));
+        let words: Vec<String> = words.collect::<Option<_>>()?;
+        if words.is_empty() {
+            return None;
+        }
+        Self(Kind::Shell(words)).if_it_reads_back()
+    }
+
+    fn if_it_reads_back(self) -> Option<Self> {
+        let rule = self;
         // Odd characters in a path or a name would make a rule that reads as another one.
         (rule.to_string().parse().as_ref() == Ok(&rule)).then_some(rule)
     }
@@ -247,21 +276,42 @@ impl Rule {
         }
     }
 
+    /// Whether this rule allows the simple command. Words that are not known may follow those of
+    /// a stem and stand nowhere else.
+    pub(super) fn covers(&self, simple: &Simple) -> bool {
+        let literal = |word: &Word, text: &String| word.literal() == Some(text);
+        let begins = |words: &[String]| {
+            simple.words.len() >= words.len()
+                && simple
+                    .words
+                    .iter()
+                    .zip(words)
+                    .all(|(word, text)| literal(word, text))
+        };
+        match &self.0 {
+            Kind::AnyShell => simple
+                .words
+                .first()
+                .is_some_and(|word| word.literal().is_some()),
+            Kind::Shell(exact) => simple.words.len() == exact.len() && begins(exact),
+            Kind::ShellStem(stem) => begins(stem),
+            _ => false,
+        }
+    }
+
+    /// Whether this rule would deny the simple command if all of its words were known.
+    pub(super) fn may_deny(&self, simple: &Simple) -> bool {
+        let (Kind::Shell(stem) | Kind::ShellStem(stem)) = &self.0 else {
+            return false;
+        };
+        let words: Vec<Option<&str>> = simple.words.iter().map(Word::literal).collect();
+        words.contains(&None) && begins_with(&words, stem)
+    }
+
+    /// Whether the rule covers the request as an allow rule. Commands have parts, of which each
+    /// is looked at: see [`Self::covers`].
     pub(super) fn allows(&self, subject: &Subject, folder: &Path) -> bool {
         match (&self.0, subject) {
-            (Kind::AnyShell, Subject::Shell { words, .. }) => words.is_ok(),
-            (
-                Kind::Shell(exact),
-                Subject::Shell {
-                    words: Ok(words), ..
-                },
-            ) => words == exact,
-            (
-                Kind::ShellStem(stem),
-                Subject::Shell {
-                    words: Ok(words), ..
-                },
-            ) => words.starts_with(stem),
             (Kind::Write(None), Subject::Write(places))
             | (Kind::Read(None), Subject::Read(places)) => places.certain,
             (Kind::Write(Some(path)), Subject::Write(places))
@@ -280,8 +330,8 @@ impl Rule {
     pub(super) fn denies(&self, subject: &Subject, folder: &Path) -> bool {
         match (&self.0, subject) {
             (Kind::AnyShell, Subject::Shell { .. }) => true,
-            (Kind::Shell(stem) | Kind::ShellStem(stem), Subject::Shell { words, crude }) => {
-                denies_command(stem, words.as_deref().ok(), crude)
+            (Kind::Shell(stem) | Kind::ShellStem(stem), Subject::Shell { parsed, crude }) => {
+                denies_command(stem, parsed, crude)
             }
             (Kind::Write(None), Subject::Write(_))
             | (Kind::Read(None), Subject::Read(_))
@@ -305,23 +355,42 @@ impl Rule {
     }
 }
 
-/// A plain command is denied when it begins with the stem. Where other programs may be run
-/// (a compound command, or `env`, `bash -c` and the like), the stem is looked for everywhere.
-fn denies_command(stem: &[String], words: Option<&[String]>, crude: &[Vec<String>]) -> bool {
-    match words {
-        Some(words) if begins_with(words, stem) => true,
-        Some(words) if !words.first().is_some_and(|first| words::is_runner(first)) => false,
-        _ => crude
+/// A command is denied when a part of it begins with the stem. Where it cannot be read, or other
+/// programs may be run (`env`, `bash -c` and the like), the stem is looked for everywhere.
+fn denies_command(stem: &[String], parsed: &Parsed, crude: &[Vec<String>]) -> bool {
+    let denied = |simple: &Simple| {
+        // A word that is not known is not the one that is looked for.
+        let words = simple
+            .words
             .iter()
-            .any(|part| (0..part.len()).any(|start| begins_with(&part[start..], stem))),
+            .map(|word| Some(word.literal().unwrap_or_default()));
+        begins_with(&words.collect::<Vec<_>>(), stem)
+    };
+    let runs_others = |simple: &Simple| {
+        let program = simple.words.first().and_then(Word::literal);
+        program.is_none_or(words::is_runner)
+    };
+    if parsed.all().any(denied) {
+        return true;
     }
+    if parsed.problem.is_none() && !parsed.all().any(runs_others) {
+        return false;
+    }
+    crude.iter().any(|part| {
+        let part: Vec<Option<&str>> = part.iter().map(|word| Some(word.as_str())).collect();
+        (0..part.len()).any(|start| begins_with(&part[start..], stem))
+    })
 }
 
 /// Whether the command has the words of the stem in front, by any path to the program and
-/// with options in between: `/usr/bin/git -C x push` begins with `git push`.
-fn begins_with(words: &[String], stem: &[String]) -> bool {
+/// with options in between: `/usr/bin/git -C x push` begins with `git push`. A word that is not
+/// known may be any words.
+fn begins_with(words: &[Option<&str>], stem: &[String]) -> bool {
     let (Some(program), Some(denied)) = (words.first(), stem.first()) else {
         return false;
+    };
+    let Some(program) = program else {
+        return true;
     };
     if words::base_name(program) != words::base_name(denied) {
         return false;
@@ -333,6 +402,9 @@ fn begins_with(words: &[String], stem: &[String]) -> bool {
         let mut next = vec![false; words.len() + 2];
         for (at, word) in words.iter().enumerate().skip(1) {
             if open[at] {
+                let Some(word) = word else {
+                    return true;
+                };
                 next[at + 1] |= word == wanted;
                 if word.starts_with('-') {
                     open[at + 1] = true;
@@ -366,21 +438,29 @@ fn covers_tool(
 /// As many characters of a subject as a choice in a dialog shows; the dialog shows it whole.
 const MAX_LABEL_CHARS: usize = 80;
 
-/// The words of the choice that adds `rule` for the rest of the session.
+/// The words of the choice that adds these rules for the rest of the session.
 #[must_use]
-pub fn label_for(rule: &Rule) -> String {
-    format!("Yes, and allow {} for this session", covered(rule))
+pub fn label_for(rules: &[Rule]) -> String {
+    format!("Yes, and allow {} for this session", all_covered(rules))
 }
 
-/// The words of the choice that adds `rule` for good, in this repository.
+/// The words of the choice that adds these rules for good, in this repository.
 #[must_use]
-pub fn label_here(rule: &Rule) -> String {
-    format!("Always here (this repository): {}", covered(rule))
+pub fn label_here(rules: &[Rule]) -> String {
+    format!("Always here (this repository): {}", all_covered(rules))
+}
+
+fn all_covered(rules: &[Rule]) -> String {
+    let each: Vec<String> = rules.iter().map(covered).collect();
+    match each.split_last() {
+        Some((last, front)) if !front.is_empty() => format!("{} and {last}", front.join(", ")),
+        _ => each.concat(),
+    }
 }
 
 fn covered(rule: &Rule) -> String {
     match &rule.0 {
-        Kind::AnyShell => "every plain command".to_owned(),
+        Kind::AnyShell => "every command that can be read".to_owned(),
         Kind::Shell(words) => format!("`{}`", shortened(&command_text(words))),
         Kind::ShellStem(words) => {
             format!(

@@ -5,15 +5,16 @@ use std::path::Path;
 
 use super::Request;
 use super::paths::Places;
+use super::shell::{self, Parsed};
 use super::urls::Target;
-use super::words::{self, NotSimple};
+use super::words;
 
 /// What a request is about.
 #[derive(Debug)]
 pub(super) enum Subject {
-    /// `words` when the command is plain; `crude` always.
+    /// What the command starts and opens, and its words as they stand in the text.
     Shell {
-        words: Result<Vec<String>, NotSimple>,
+        parsed: Box<Parsed>,
         crude: Vec<Vec<String>>,
     },
     Write(Places),
@@ -27,7 +28,7 @@ impl Subject {
     pub(super) fn of(request: &Request, folder: &Path) -> Self {
         match request {
             Request::Shell { command } => Self::Shell {
-                words: words::split(command),
+                parsed: Box::new(shell::parse(command)),
                 crude: words::crude(command),
             },
             Request::Write { path } => Self::Write(Places::of(path, folder)),

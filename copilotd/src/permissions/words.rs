@@ -2,6 +2,8 @@
 //! and is what allow rules see. [`crude`] understands nothing and cuts everywhere, so that
 //! deny rules see as much as possible. Neither ever runs or expands anything.
 
+use super::shell::{is_invisible, is_plain};
+
 /// Commands longer than this are never called simple. Bytes.
 const MAX_SIMPLE_BYTES: usize = 64 * 1024;
 
@@ -67,17 +69,6 @@ fn quoted(
     Err(NotSimple("a quote that is not closed"))
 }
 
-/// Literal outside quotes, wherever it stands in a word.
-fn is_plain(c: char) -> bool {
-    (c.is_alphanumeric() && !is_invisible(c)) || "_-./:@%+,".contains(c)
-}
-
-/// Characters that change how text looks without being seen.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 fn reason(c: char) -> &'static str {
     match c {
         '|' => "a pipe",
@@ -135,9 +126,11 @@ pub(super) fn base_name(program: &str) -> &str {
 /// program. A list like this is never complete; it widens deny rules and never allows.
 const RUNNERS: &[&str] = &[
     "!",
+    "alias",
     "ash",
     "awk",
     "bash",
+    "bind",
     "builtin",
     "bun",
     "busybox",
@@ -165,6 +158,7 @@ const RUNNERS: &[&str] = &[
     "ionice",
     "ksh",
     "lua",
+    "mapfile",
     "mawk",
     "nice",
     "node",
@@ -178,6 +172,7 @@ const RUNNERS: &[&str] = &[
     "pwsh",
     "pypy",
     "python",
+    "readarray",
     "ruby",
     "runuser",
     "screen",
@@ -198,6 +193,7 @@ const RUNNERS: &[&str] = &[
     "time",
     "timeout",
     "tmux",
+    "trap",
     "unshare",
     "until",
     "uvx",

@@ -21,7 +21,7 @@ use crate::config::Repository;
 use crate::host::admit::{ALLOW_HERE, Answer};
 use crate::permissions::{
     Decision, Request, Rule, RuleSet, decide, decide_in_plan_mode, label_for, label_here,
-    real_path, session_rule, visible, withheld,
+    lasting_rules, real_path, shell, visible, withheld,
 };
 
 const INVALID_PARAMS: i64 = -32602;
@@ -33,7 +33,7 @@ pub(super) struct OpenPermission {
     /// The agent's choices, which are not the person's.
     options: Vec<PermissionOption>,
     /// What "for this session" and "always here" add.
-    lasting_rule: Option<Rule>,
+    lasting_rules: Vec<Rule>,
     /// What the agent is told with a yes: what was decided about, as it was then.
     granted: JsonObject,
     /// What the tool call would do, to decide again when the mode changes.
@@ -93,8 +93,8 @@ impl Actor {
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &why)
             }
             Decision::Ask { why } if self.launch.unattended => {
-                let rule = lasting_rule(&wanted, &self.rules(), &self.folder);
-                let reason = nobody_to_ask(rule.as_ref(), &why);
+                let lasting = rules_for(&wanted, &self.rules(), &self.folder);
+                let reason = nobody_to_ask(&lasting, &why);
                 self.denied_by_rule(&rpc_id, &id, &wanted, &request.options, &reason);
             }
             Decision::Ask { why } => self.ask(rpc_id, &id, &wanted, request.options, &why),
@@ -116,7 +116,8 @@ impl Actor {
             permission: permission_json(wanted, why),
             answered: Some(answered.to_json()),
         };
-        let granted = self.granted(id, wanted);
+        let mut granted = self.granted(id, wanted);
+        granted.extend(environment(wanted, &self.folder));
         self.show(id, asked, Some(ToolCallConfirmationReason::Setting));
         self.respond(rpc_id, &outcome(options, true, granted));
     }
@@ -223,11 +224,11 @@ impl Actor {
         options: Vec<PermissionOption>,
         why: &str,
     ) {
-        let lasting_rule = lasting_rule(wanted, &self.rules(), &self.folder);
+        let lasting_rules = rules_for(wanted, &self.rules(), &self.folder);
         let granted = self.granted(id, wanted);
         let asked = Asked {
             title: question(wanted),
-            options: choices(lasting_rule.as_ref()),
+            options: choices(&lasting_rules),
             permission: permission_json(wanted, why),
             answered: None,
         };
@@ -238,7 +239,7 @@ impl Actor {
                 OpenPermission {
                     rpc_id,
                     options,
-                    lasting_rule,
+                    lasting_rules,
                     granted,
                     wanted: wanted.to_vec(),
                 },
@@ -275,8 +276,8 @@ impl Actor {
         self.model.remember_answer(&id, answer);
         let Some(open) = open else { return };
         match choice.as_str() {
-            "allow-session" => self.session_rules.extend(open.lasting_rule),
-            ALLOW_HERE => self.allow_here(open.lasting_rule),
+            "allow-session" => self.session_rules.extend(open.lasting_rules),
+            ALLOW_HERE => self.allow_here(&open.lasting_rules),
             _ => {}
         }
         let meta = match (approved, &words) {
@@ -292,18 +293,20 @@ impl Actor {
         }
     }
 
-    /// Keeps a rule for the repository. When that fails the answer counts once, and that is said.
-    fn allow_here(&mut self, rule: Option<Rule>) {
-        let Some(rule) = rule else { return };
+    /// Keeps rules for the repository. When that fails the answer counts once, and that is said.
+    fn allow_here(&mut self, rules: &[Rule]) {
         let repository = Repository::of(&self.folder);
-        let rule = rule.relative_to(&repository.root);
-        let approvals = &self.model.shared.approvals;
-        match approvals.allow(&repository.identity, &rule) {
-            Ok(None) => {}
-            Ok(Some(problem)) => tracing::warn!(%problem, "the approvals were read anew"),
-            Err(error) => {
-                let text = format!("This is allowed once only: {error}");
-                self.notice(&text, "approval");
+        for rule in rules {
+            let rule = rule.relative_to(&repository.root);
+            let approvals = &self.model.shared.approvals;
+            match approvals.allow(&repository.identity, &rule) {
+                Ok(None) => {}
+                Ok(Some(problem)) => tracing::warn!(%problem, "the approvals were read anew"),
+                Err(error) => {
+                    let text = format!("This is allowed once only: {error}");
+                    self.notice(&text, "approval");
+                    return;
+                }
             }
         }
     }
@@ -361,13 +364,28 @@ fn strictest(wanted: &[Request], decide: impl Fn(&Request) -> Decision) -> Decis
     })
 }
 
-/// The rule that a lasting yes adds. Only about one thing: who says yes to several at once has
+/// The rules that a lasting yes adds. Only about one thing: who says yes to several at once has
 /// not looked at each.
-fn lasting_rule(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Option<Rule> {
+fn rules_for(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Vec<Rule> {
     match wanted {
-        [single] => session_rule(single, rules, folder),
-        _ => None,
+        [single] => lasting_rules(single, rules, folder),
+        _ => Vec::new(),
     }
+}
+
+/// The environment for a command that nobody was asked about: a name that is `null` is taken
+/// away.
+fn environment(wanted: &[Request], folder: &Path) -> Option<(String, Value)> {
+    let [Request::Shell { command }] = wanted else {
+        return None;
+    };
+    let only_reads = shell::read_only(command, folder).is_ok();
+    let variables = shell::pinned(only_reads).into_iter();
+    let values = variables.map(|(name, value)| (name, json!(value)));
+    Some((
+        "copilot.environment".to_owned(),
+        Value::Object(values.collect()),
+    ))
 }
 
 /// The addresses that an agent says it will connect to.
@@ -501,7 +519,7 @@ fn permission_json(wanted: &[Request], why: &str) -> Value {
     json!({"kind": kind, "subject": subject, "reason": why})
 }
 
-fn choices(lasting_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
+fn choices(lasting_rules: &[Rule]) -> Vec<ConfirmationOption> {
     let option = |id: &str, label: String, kind| ConfirmationOption {
         id: id.into(),
         label,
@@ -513,10 +531,10 @@ fn choices(lasting_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
         "Yes, once".into(),
         ConfirmationOptionKind::Approve,
     )];
-    if let Some(rule) = lasting_rule {
+    if !lasting_rules.is_empty() {
         for (id, label) in [
-            ("allow-session", label_for(rule)),
-            (ALLOW_HERE, label_here(rule)),
+            ("allow-session", label_for(lasting_rules)),
+            (ALLOW_HERE, label_here(lasting_rules)),
         ] {
             choices.push(option(id, visible(&label), ConfirmationOptionKind::Approve));
         }
@@ -532,13 +550,19 @@ fn choices(lasting_rule: Option<&Rule>) -> Vec<ConfirmationOption> {
 }
 
 /// Why an unattended session refuses what would be asked, and what to do about it.
-fn nobody_to_ask(rule: Option<&Rule>, why: &str) -> String {
-    match rule.map(ToString::to_string) {
-        Some(rule) if !rule.contains('\'') => {
-            format!("{why}, and nobody can be asked; allow it with --allow-tool '{rule}'")
-        }
-        _ => format!("{why}, and nobody can be asked"),
+fn nobody_to_ask(rules: &[Rule], why: &str) -> String {
+    let texts: Vec<String> = rules.iter().map(ToString::to_string).collect();
+    if texts.is_empty() || texts.iter().any(|rule| rule.contains('\'')) {
+        return format!("{why}, and nobody can be asked");
     }
+    let flags: Vec<String> = texts
+        .iter()
+        .map(|rule| format!("--allow-tool '{rule}'"))
+        .collect();
+    format!(
+        "{why}, and nobody can be asked; allow it with {}",
+        flags.join(" ")
+    )
 }
 
 fn by_policy(choice: &str) -> Answer {

@@ -61,6 +61,7 @@ pub fn rule_set(
         folders: launch.add_dirs.clone(),
         denials_unknown: unread(managed.denials_unknown, managed_file)
             .or_else(|| unread(loaded.denials_unknown, &shared.paths.settings_file())),
+        pinned: false,
         guard: shared.guard.clone(),
     }
 }

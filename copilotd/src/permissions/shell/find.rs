@@ -91,7 +91,7 @@ pub(super) fn read(arguments: &[Word]) -> Result<(Vec<Read>, Vec<Vec<Word>>), St
             if in_expression {
                 return Err("its arguments are in an order that is not known".to_owned());
             }
-            reads.push(Read::new(word, Reach::Below));
+            reads.push(Read::new(word, Reach::Names));
         } else if word == "-exec" {
             in_expression = true;
             commands.push(command(&mut rest)?);
@@ -107,7 +107,7 @@ pub(super) fn read(arguments: &[Word]) -> Result<(Vec<Read>, Vec<Vec<Word>>), St
         }
     }
     if reads.is_empty() {
-        reads.push(Read::new(".", Reach::Below));
+        reads.push(Read::new(".", Reach::Names));
     }
     Ok((reads, commands))
 }

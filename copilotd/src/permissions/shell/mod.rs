@@ -1,13 +1,17 @@
 //! Shell commands: what bash would start, and whether all of it is allowed.
 //!
 //! [`syntax`] makes simple commands of a text, [`wrappers`] looks through programs that run
-//! others, [`read_only`] knows what only reads. Everything here is pure: nothing is run, and
-//! the disk is not looked at. What cannot be read for certain is never allowed.
+//! others, [`read_only`] knows what only reads, [`repository`] what a repository could make git
+//! run, [`environment`] what keeps programs from running something else. Nothing is ever run
+//! here. What cannot be read for certain is never allowed.
 
+mod environment;
 mod find;
 mod git;
 mod heredoc;
+mod index;
 mod read_only;
+mod repository;
 mod syntax;
 mod text;
 mod variables;
@@ -16,9 +20,14 @@ mod wrappers;
 
 use std::path::Path;
 
-use read_only::Read;
-use syntax::{Redirection, Script, Simple};
-use word::Word;
+pub use environment::pinned;
+pub(super) use read_only::{Reach, Read};
+pub(super) use repository::plain as plain_repository;
+pub(super) use syntax::{Redirection, Simple};
+pub(super) use text::{is_invisible, is_plain};
+pub(super) use word::Word;
+
+use syntax::Script;
 use wrappers::Inner;
 
 /// How deep wrappers are looked through.
@@ -98,15 +107,16 @@ pub(super) fn parse(text: &str) -> Parsed {
             .problem
             .get_or_insert_with(|| "no program".to_owned());
     }
-    let all: Vec<&Simple> = parsed.all().collect();
-    let changes = all.iter().any(|simple| {
+    let count = parsed.all().count();
+    let changes = parsed.every().any(|command| {
+        let simple = &command.simple;
         let program = simple.words.first().and_then(Word::literal);
         program.is_some_and(|name| {
-            let known = read_only::check(&simple.words).is_ok();
+            let known = command.inner.is_some() || read_only::check(&simple.words).is_ok();
             SHELL_CHANGING.contains(&name) && (!known || simple.repeated && name == "cd")
         })
     });
-    if changes && all.len() > 1 {
+    if changes && count > 1 {
         parsed
             .problem
             .get_or_insert_with(|| "a part that changes what other parts mean".to_owned());
@@ -164,33 +174,90 @@ fn look_through(simple: Simple, depth: usize, parsed: &mut Parsed) -> Command {
 }
 
 impl Parsed {
-    /// Every simple command, also those inside of wrappers.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Simple> {
+    /// Every command, also those inside of wrappers.
+    pub(super) fn every(&self) -> impl Iterator<Item = &Command> {
         let mut waiting: Vec<&Command> = self.commands.iter().rev().collect();
         std::iter::from_fn(move || {
             let next = waiting.pop()?;
             waiting.extend(next.inner.iter().flatten().rev());
-            Some(&next.simple)
+            Some(next)
         })
+    }
+
+    /// Every simple command, also those inside of wrappers.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Simple> {
+        self.every().map(|command| &command.simple)
     }
 }
 
 impl Command {
-    /// What it reads, when it only reads. An error is a whole sentence for people.
+    /// What it reads, with all that it runs, when it only reads. An error is a sentence for
+    /// people.
     pub(super) fn reads(&self) -> Result<Vec<Read>, String> {
-        let program = self.simple.words.first().and_then(Word::literal);
         let Some(inner) = &self.inner else {
             return read_only::check(&self.simple.words)
-                .map_err(|why| format!("`{}` is not read-only: {why}", program.unwrap_or("…")));
+                .map_err(|why| format!("`{}` is not read-only: {why}", shown(&self.simple)));
         };
-        let mut reads = match program {
-            Some("find") => find::read(self.simple.words.get(1..).unwrap_or_default())?.0,
-            _ => Vec::new(),
-        };
+        let mut reads = self.own_reads();
         for command in inner {
             reads.extend(command.reads()?);
         }
         Ok(reads)
+    }
+
+    /// What it reads itself when it is a wrapper.
+    pub(super) fn own_reads(&self) -> Vec<Read> {
+        match self.simple.words.split_first() {
+            Some((program, arguments)) if program.literal() == Some("find") => {
+                find::read(arguments).map_or_else(|_| Vec::new(), |(reads, _)| reads)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it only reads where the environment keeps it from running something else.
+    pub(super) fn needs_pins(&self) -> bool {
+        let mut words = self.simple.words.iter().map(Word::literal);
+        let own = match words.next() {
+            Some(Some("git")) => true,
+            Some(Some("rg")) => !words.any(|word| word == Some("--no-config")),
+            // Without one of these in front, the person's CDPATH decides.
+            Some(Some("cd")) => !words.flatten().any(|path| {
+                ["/", "./", "../"]
+                    .iter()
+                    .any(|start| path.starts_with(start))
+            }),
+            _ => false,
+        };
+        own || self.inner.iter().flatten().any(Self::needs_pins)
+    }
+}
+
+/// The folders that a command enters: `cd`, `git -C`.
+pub(super) fn entered(simple: &Simple) -> Vec<String> {
+    let reads = read_only::check(&simple.words).unwrap_or_default();
+    let entered = reads.into_iter().filter(|read| read.reach == Reach::Enter);
+    entered.map(|read| read.path).collect()
+}
+
+/// Whether its program is found from the folder that it runs in.
+pub(super) fn is_relative(simple: &Simple) -> bool {
+    let program = simple.words.first().and_then(Word::literal);
+    program.is_some_and(|name| name.contains('/') && !name.starts_with('/'))
+}
+
+/// A command as it is shown in a reason; what is not known is an ellipsis.
+pub(super) fn shown(simple: &Simple) -> String {
+    const MAX_SHOWN: usize = 80;
+    let words: Vec<&str> = simple
+        .words
+        .iter()
+        .map(|word| word.literal().unwrap_or("…"))
+        .collect();
+    let text = words.join(" ").replace('\n', " ");
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -212,6 +279,17 @@ pub fn read_only(command: &str, _folder: &Path) -> Result<(), String> {
         command.reads()?;
     }
     Ok(())
+}
+
+/// Whether a program that was started with these arguments is covered by a rule or only reads.
+#[cfg(test)]
+pub(super) fn starts_allowed(argv: &[String], rules: &super::RuleSet) -> bool {
+    let simple = Simple {
+        words: argv.iter().cloned().map(Word::Literal).collect(),
+        ..Simple::default()
+    };
+    let by_rule = rules.allow.iter().any(|(rule, _)| rule.covers(&simple));
+    by_rule || read_only::check(&simple.words).is_ok()
 }
 
 #[cfg(test)]

@@ -21,12 +21,16 @@ pub(in crate::permissions) struct Read {
 pub(in crate::permissions) enum Reach {
     /// The file, or the names in the folder.
     Itself,
-    /// Everything below too, links not followed.
+    /// The names of everything below too, links not followed.
+    Names,
+    /// What is in everything below too, links not followed.
     Below,
     /// The file; were it a folder, more would be read than can be told.
     File,
-    /// A folder that the commands behind it may run in.
+    /// A folder that commands run in.
     Enter,
+    /// The repository that git finds from here.
+    Repository,
 }
 
 impl Read {
@@ -521,7 +525,8 @@ fn options(program: &Program, arguments: &[&str]) -> Result<Vec<Read>, String> {
     };
     let reach = match program.operands {
         Operands::Files => Reach::File,
-        _ if recursive => Reach::Below,
+        Operands::PatternThenPaths if recursive => Reach::Below,
+        _ if recursive => Reach::Names,
         _ => Reach::Itself,
     };
     let named = paths.into_iter().filter(|path| *path != "-");

@@ -55,6 +55,14 @@ pub(in crate::permissions) struct Simple {
     pub(in crate::permissions) repeated: bool,
 }
 
+impl Simple {
+    /// The words, with nothing for those that are not known.
+    pub(in crate::permissions) fn known_words(&self) -> Vec<String> {
+        let known = |word: &Word| word.literal().unwrap_or_default().to_owned();
+        self.words.iter().map(known).collect()
+    }
+}
+
 /// A file that is opened by the shell itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::permissions) struct Redirection {
@@ -80,8 +88,13 @@ pub(in crate::permissions) fn parse(command: &str) -> Script {
     } else if let Some(tree) = tree(command) {
         let root = tree.root_node();
         walk.comments(root);
-        walk.blank(0, root.start_byte());
-        walk.blank(root.end_byte(), command.len());
+        let count = u32::try_from(root.child_count()).unwrap_or_default();
+        let first = root
+            .child(0)
+            .map_or(command.len(), |node| node.start_byte());
+        let last = count.checked_sub(1).and_then(|at| root.child(at));
+        walk.blank(0, first);
+        walk.blank(last.map_or(first, |node| node.end_byte()), command.len());
         walk.statements(root);
     } else {
         walk.problem("a text that takes too long to read");
@@ -200,9 +213,9 @@ impl<'a> Walk<'a> {
             (Some(first), Some(last)) => {
                 first.start_byte() == node.start_byte() && last.end_byte() == node.end_byte()
             }
-            _ => node.kind() == "program",
+            _ => false,
         };
-        if !whole {
+        if !whole && node.kind() != "program" {
             self.problem("text that cannot be read");
         }
         children
@@ -262,15 +275,11 @@ impl<'a> Walk<'a> {
                 }
                 self.blank(from, to);
             }
-            // An operator must stand on the line of what it follows; a word of the grammar
-            // must not be glued to a word.
-            (true, false) => {
-                let operator = self.text(second);
-                let glued = operator.starts_with(|c: char| c.is_ascii_alphabetic());
-                if operator != "\n" {
-                    self.same_line(from, to, glued);
-                }
-            }
+            // An operator stands on the line of what it follows. What closes a group may not.
+            (true, false) => match self.text(second) {
+                ";" | "&" | "&&" | "||" | "|" | "|&" => self.same_line(from, to, false),
+                _ => self.blank(from, to),
+            },
             (false, true) => {
                 let operator = self.text(first);
                 let glued = operator.starts_with(|c: char| c.is_ascii_alphabetic())
