@@ -292,5 +292,5 @@ pub(super) fn starts_allowed(argv: &[String], rules: &super::RuleSet) -> bool {
     by_rule || read_only::check(&simple.words).is_ok()
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, unix))]
+mod hostile;
