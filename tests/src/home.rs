@@ -285,6 +285,14 @@ impl Home {
             .collect()
     }
 
+    /// The daemon of this home, which runs.
+    pub fn daemon(&self) -> u32 {
+        match self.daemons().as_slice() {
+            [pid] => *pid,
+            other => panic!("one daemon, not {other:?}"),
+        }
+    }
+
     /// Everything the daemon of this home has logged.
     pub fn daemon_log(&self) -> String {
         let Ok(entries) = std::fs::read_dir(self.path().join("data/logs")) else {

@@ -51,6 +51,23 @@ pub(crate) fn of_folder(folder: &Path) -> Vec<u32> {
     })
 }
 
+/// What a process has in memory, each shared page counted in parts. Bytes.
+pub fn memory_bytes(pid: u32) -> u64 {
+    kibibytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:") * 1024
+}
+
+/// The most that a process ever had in memory at a time. Bytes.
+pub fn peak_memory_bytes(pid: u32) -> u64 {
+    kibibytes(&format!("/proc/{pid}/status"), "VmHWM:") * 1024
+}
+
+fn kibibytes(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(file).expect("the process is there");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("there is no {name} in {file}"))
+}
+
 /// Kills processes at once and without asking.
 pub(crate) fn kill(pids: &[u32]) {
     for pid in pids {

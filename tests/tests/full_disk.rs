@@ -115,6 +115,82 @@ fn a_disk_that_fills_up_while_the_agent_works_stops_nothing_that_was_acknowledge
     survives(&home, screen.id(), &[&first, &turn, "q1", &next]);
 }
 
+#[test]
+fn a_session_can_be_looked_at_while_its_last_step_waits_for_room() {
+    let home = Home::new(scenario());
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, first) = greeted(&home);
+    let turn = screen.prompt("busy");
+    until("a busy agent", || home.read("busy"));
+    disk.fill(0);
+    home.write("go", "");
+    screen.wait("all of the text", |_, chat| {
+        let turn = chat.active_turn.as_ref()?;
+        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
+    });
+    let channel = screen.chat_channel();
+    let cancel = json!({"type": "chat/turnCancelled", "turnId": turn, "duration": 0});
+    let seq = screen.client.dispatch(&channel, &cancel);
+    // They come while the cancel waits to be kept.
+    let mut late = Attached::attach(&home, "late", screen.id());
+    assert_eq!(late.chat().turns[0].id, first);
+    let mut later = Attached::attach(&home, "later", screen.id());
+    assert_eq!(
+        screen.echo(seq),
+        None,
+        "what is not kept is not acknowledged"
+    );
+
+    disk.empty();
+    assert_eq!(screen.outcome(seq), None);
+    let next = screen.prompt("again");
+    for client in [&mut screen, &mut late, &mut later] {
+        client.wait_for_end(&next);
+        assert_eq!(client.chat().turns[1].state, TurnState::Cancelled);
+    }
+    assert_eq!(json!(late.chat()), json!(screen.chat()));
+    assert_eq!(json!(later.chat()), json!(screen.chat()));
+    survives(&home, screen.id(), &[&first, &turn, &next]);
+}
+
+#[test]
+fn output_that_cannot_be_kept_is_said_to_be_cut() {
+    let home = Home::new(Scenario::new().on("hello", [say("Hello.")]).on(
+        "print",
+        [
+            tool(
+                "shell",
+                json!({"command": "echo first; touch said; until [ -e go ]; do read -t 0.02 <> <(:) || :; done; head -c 300000 /dev/zero | tr '\\0' x"}),
+            ),
+            say("Printed."),
+        ],
+    ));
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, _) = greeted(&home);
+    let turn = screen.prompt("print");
+    until("the command", || home.read("said"));
+    disk.fill(0);
+    home.write("go", "");
+    let notice = screen.wait("a notice", |_, chat| {
+        let parts = &chat.active_turn.as_ref()?.response_parts;
+        let text = json!(parts).to_string();
+        text.contains("output-cut").then_some(text)
+    });
+    assert!(notice.contains("is not kept"), "{notice}");
+    disk.empty();
+    let ended = json!(screen.wait_for_end(&turn));
+    let text = ended.to_string();
+    let start = text.find("copilot-output:/").expect("what was kept");
+    let uri = text[start..].split(['"', '?']).next().unwrap();
+    let params = json!({"channel": screen.session_channel(), "uri": format!("{uri}?from=0&to=6")});
+    let read = screen.client.request("resourceRead", params).unwrap();
+    assert_eq!(read["data"], "first\n");
+}
+
 fn greeted(home: &Home) -> (Attached, String) {
     home.start_daemon();
     let mut screen = Attached::create(home, "a screen", json!({"allowAllTools": true}));

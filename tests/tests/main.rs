@@ -16,6 +16,7 @@ mod conversation;
 mod crash_points;
 mod crashes;
 mod exit_codes;
+mod floods;
 mod foreign_client;
 mod full_disk;
 mod hostile_clients;

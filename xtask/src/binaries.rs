@@ -37,7 +37,12 @@ pub(crate) fn build() -> Result<PathBuf> {
 /// The folder that a build of the workspace filled. Building the packages by themselves
 /// would build their dependencies once more, with other features.
 pub(crate) fn built() -> Result<PathBuf> {
-    checked(folder()?)
+    checked(folder("debug")?)
+}
+
+/// The folder that a release build of the workspace filled.
+pub(crate) fn released() -> Result<PathBuf> {
+    checked(folder("release")?)
 }
 
 fn checked(folder: PathBuf) -> Result<PathBuf> {
@@ -54,9 +59,9 @@ pub(crate) fn at(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// Where the development profile puts its results; a person may have moved it
+/// Where a profile puts its results; a person may have moved it
 /// with `CARGO_TARGET_DIR` or a cargo configuration, so cargo is asked.
-fn folder() -> Result<PathBuf> {
+fn folder(profile: &str) -> Result<PathBuf> {
     let output = run::cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -73,5 +78,5 @@ fn folder() -> Result<PathBuf> {
         .get("target_directory")
         .and_then(serde_json::Value::as_str)
         .context("`cargo metadata` names no target folder")?;
-    Ok(Path::new(target).join("debug"))
+    Ok(Path::new(target).join(profile))
 }

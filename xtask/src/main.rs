@@ -4,6 +4,7 @@
 //! binaries from outside; it never links against the product's crates, so it
 //! builds in seconds and cannot hide a broken binary.
 
+mod bench;
 mod binaries;
 mod ci;
 mod demo;
@@ -39,6 +40,8 @@ enum Verb {
     /// What must pass before a change is merged: format, lints, tests,
     /// licences, documentation.
     Ci,
+    /// Measure what the product costs, with release binaries on this machine.
+    Bench(bench::Options),
     /// Run the daemon in the foreground in a scratch home, with debug logs.
     Dev,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test(options) => test::run(&options),
         Verb::Ci => ci::run(),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Dev => dev::run(),
     };
     match outcome {

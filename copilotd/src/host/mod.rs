@@ -56,6 +56,9 @@ pub enum NotCreated {
     Unreadable(String),
 }
 
+/// Sessions that are looked at together when the daemon starts.
+const RECOVER_PAGE: usize = 100;
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -183,7 +186,7 @@ impl Host {
         }
         let stored = self.load(id, session::TURNS_IN_MEMORY).await?;
         pause::reached("before-revive");
-        match session::revive(id, stored, Arc::clone(&self.shared)).await {
+        match session::revive(id, stored, Arc::clone(&self.shared)) {
             Ok((handle, task)) => {
                 pause::reached("after-revive");
                 self.admit_handle(handle.clone(), task);
@@ -281,19 +284,33 @@ impl Host {
         if let Err(error) = swept {
             tracing::error!(%error, "leftovers of an earlier daemon could not be swept");
         }
-        for summary in self.stored_summaries(None, usize::MAX).await {
-            if let Some(id) = session::session_of_channel(&summary.resource)
-                && is_remote(&summary)
-            {
-                self.shared.remote.set(id, true);
+        // A page at a time: what is read here would stay with the allocator for the daemon's life.
+        let mut before = None;
+        loop {
+            let page = self.stored_page(before, RECOVER_PAGE).await;
+            before = page.last().map(|s| Position {
+                modified_at: s.modified_at.clone(),
+                id: s.id.clone(),
+            });
+            for stored in &page {
+                self.recover_one(stored).await;
             }
-            let word = state_word(&summary).unwrap_or_default();
-            if !matches!(word, "idle" | "error" | "stored") {
-                let id = session::session_of_channel(&summary.resource).map(str::to_owned);
-                if let Some(id) = id {
-                    self.find(&id).await;
-                }
+            if page.len() < RECOVER_PAGE {
+                return;
             }
+        }
+    }
+
+    async fn recover_one(self: &Arc<Self>, stored: &StoredSummary) {
+        let Ok(summary) = serde_json::from_str::<SessionSummary>(&stored.summary_json) else {
+            return;
+        };
+        if is_remote(&summary) {
+            self.shared.remote.set(&stored.id, true);
+        }
+        let word = state_word(&summary).unwrap_or_default();
+        if !matches!(word, "idle" | "error" | "stored") {
+            self.find(&stored.id).await;
         }
     }
 
@@ -303,11 +320,16 @@ impl Host {
         before: Option<Position>,
         limit: usize,
     ) -> Vec<SessionSummary> {
+        let parse = |s: StoredSummary| serde_json::from_str(&s.summary_json).ok();
+        let stored = self.stored_page(before, limit).await;
+        stored.into_iter().filter_map(parse).collect()
+    }
+
+    /// The same as they are stored.
+    async fn stored_page(&self, before: Option<Position>, limit: usize) -> Vec<StoredSummary> {
         let read = move |store: &Store| store.summaries(before.as_ref(), limit);
         let stored = self.shared.read_store("read the list of sessions", read);
-        let parse = |s: StoredSummary| serde_json::from_str(&s.summary_json).ok();
-        let stored = stored.await.unwrap_or_default();
-        stored.into_iter().filter_map(parse).collect()
+        stored.await.unwrap_or_default()
     }
 
     /// Ends a session's agent and keeps the session. `false` when there is none of this id.

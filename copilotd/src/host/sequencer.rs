@@ -30,11 +30,15 @@ struct Subscription {
     client: u64,
     outbound: Arc<Outbound>,
     latency: Duration,
+    /// Its snapshot shows what the channel publishes next.
+    ahead: bool,
 }
 
 #[derive(Default)]
 struct Channel {
     subscriptions: Vec<Subscription>,
+    /// Snapshots show more than was published; see [`Sequencer::run_ahead`].
+    ahead: bool,
 }
 
 /// Where half of a range is used.
@@ -190,7 +194,7 @@ impl Sequencer {
             return server_seq;
         };
         let name = Arc::clone(name);
-        for subscription in &entry.subscriptions {
+        for subscription in entry.subscriptions.iter().filter(|s| !s.ahead) {
             match &delta {
                 Some(delta) => subscription.outbound.push_delta(
                     notification.clone(),
@@ -260,6 +264,7 @@ impl Sequencer {
             client,
             outbound: Arc::clone(outbound),
             latency,
+            ahead: entry.ahead,
         });
         if let Some(bytes) = reply(from_seq) {
             outbound.push(bytes);
@@ -307,7 +312,11 @@ impl Sequencer {
             .front()
             .map_or(inner.last_seq + 1, |p| p.server_seq);
         // A number from the future was issued by an earlier life of the daemon.
-        if last_seen > inner.last_seq || last_seen + 1 < oldest_kept {
+        let is_ahead = |c: &String| inner.channels.get(c.as_str()).is_some_and(|e| e.ahead);
+        if last_seen > inner.last_seq
+            || last_seen + 1 < oldest_kept
+            || channels.iter().any(is_ahead)
+        {
             return Replay::TooOld;
         }
         let mut missing = Vec::new();
@@ -320,6 +329,7 @@ impl Sequencer {
                         client,
                         outbound,
                         latency: Duration::ZERO,
+                        ahead: false,
                     });
                 }
                 _ => missing.push(channel.clone()),
@@ -336,6 +346,36 @@ impl Sequencer {
             .map(|p| rpc::envelope_of(&p.notification))
             .collect();
         Replay::Actions { envelopes, missing }
+    }
+
+    /// From here on whoever subscribes to one of `channels` sees what is published later, because
+    /// it cannot be kept yet. Until [`Self::catch_up`] they get nothing from it, and nobody can
+    /// have a replay of it.
+    pub fn run_ahead(&self, channels: &[&str]) {
+        let mut inner = self.lock();
+        for channel in channels {
+            if let Some(entry) = inner.channels.get_mut(*channel) {
+                entry.ahead = true;
+            }
+        }
+    }
+
+    /// What snapshots showed ahead of time is published. Which of the numbers so far somebody has
+    /// seen the effect of is not known any more: whoever reconnects from there gets snapshots.
+    pub fn catch_up(&self, channels: &[&str]) {
+        let mut inner = self.lock();
+        for channel in channels {
+            if let Some(entry) = inner.channels.get_mut(*channel) {
+                entry.ahead = false;
+                for subscription in &mut entry.subscriptions {
+                    subscription.ahead = false;
+                }
+            }
+        }
+        inner.past.clear();
+        inner.past_bytes = 0;
+        // One number that nobody saw makes a gap in front of what comes.
+        self.take_number(&mut inner);
     }
 
     /// Queues a notification that is not an action to the subscribers of `channel` that are meant.
@@ -423,6 +463,23 @@ mod tests {
         StateAction::SessionTitleChanged(SessionTitleChangedAction { title: text.into() })
     }
 
+    /// The titles that wait for a client.
+    fn waiting(outbound: &Outbound) -> Vec<String> {
+        let next = std::pin::pin!(outbound.next());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(Next::Send(all)) = next.poll(&mut context) else {
+            return Vec::new();
+        };
+        let title = |bytes: &Bytes| {
+            let message: Value = serde_json::from_slice(bytes).unwrap();
+            message["params"]["action"]["title"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        all.iter().map(title).collect()
+    }
+
     fn envelopes(all: &[Bytes]) -> Vec<(u64, String)> {
         all.iter()
             .map(|b| {
@@ -451,6 +508,36 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(&all[0][..], b"reply");
         assert!(String::from_utf8_lossy(&all[1]).contains("after"));
+    }
+
+    #[test]
+    fn whoever_saw_what_is_published_later_gets_it_once() {
+        let sequencer = Sequencer::default();
+        sequencer.open("c");
+        sequencer.open("d");
+        let channels = ["c".to_owned()];
+        let [early, late, back] = [(); 3].map(|()| Arc::new(Outbound::default()));
+        sequencer.subscribe("c", 1, &early, Duration::ZERO, |_| None);
+        sequencer.run_ahead(&["c"]);
+        let mut seen = 0;
+        sequencer.subscribe("c", 2, &late, Duration::ZERO, |from_seq| {
+            seen = from_seq;
+            None
+        });
+        let replay = sequencer.replay(seen, &channels, 3, &back, |_| true);
+        assert!(matches!(replay, Replay::TooOld), "not while it waits");
+        sequencer.publish("c", &title("shown before"), None);
+        sequencer.publish("d", &title("of another session"), None);
+        sequencer.catch_up(&["c"]);
+        for last_seen in seen..=sequencer.last_seq() - 1 {
+            let replay = sequencer.replay(last_seen, &channels, 3, &back, |_| true);
+            assert!(matches!(replay, Replay::TooOld), "{last_seen}");
+        }
+        sequencer.publish("c", &title("after"), None);
+        assert_eq!(waiting(&early), ["shown before", "after"]);
+        assert_eq!(waiting(&late), ["after"]);
+        let replay = sequencer.replay(sequencer.last_seq() - 1, &channels, 3, &back, |_| true);
+        assert!(matches!(replay, Replay::Actions { envelopes, .. } if envelopes.len() == 1));
     }
 
     #[test]

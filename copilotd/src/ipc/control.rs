@@ -100,7 +100,7 @@ impl Daemon {
             .started_at
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let read = |store: &Store| Ok(store.summaries(None, usize::MAX)?.len());
+        let read = |store: &Store| store.count();
         let stored = shared.read_store("count the sessions", read).await;
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         DaemonStatus {

@@ -1,7 +1,7 @@
 //! The loop of a session: one input or agent event at a time, then what is derived from them.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ahp_types::actions::*;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::agent::AgentConnection;
 use super::commit::Unkept;
+use super::inbox::Inbox;
 use super::persist::{Extras, Revived, Unreadable};
 use super::rules::rule_set;
 use super::state::{Model, now};
@@ -56,6 +57,11 @@ pub(super) struct Actor {
     pub(super) named_by_person: bool,
     pub(super) clients: Vec<Arc<Client>>,
     pub(super) own_inputs: mpsc::WeakSender<Input>,
+    pub(super) inbox: Inbox,
+    /// Whether somebody was shown what is not published yet; see [`Sequencer::run_ahead`].
+    ///
+    /// [`Sequencer::run_ahead`]: crate::host::sequencer::Sequencer::run_ahead
+    pub(super) ahead: bool,
     /// The oldest turn that each client has, for pages without a cursor.
     pub(super) windows: std::collections::HashMap<u64, String>,
     summary: Arc<Mutex<SessionSummary>>,
@@ -76,6 +82,7 @@ impl Actor {
         new: NewSession,
         shared: Arc<Shared>,
         own_inputs: mpsc::WeakSender<Input>,
+        inbox: Inbox,
     ) -> Self {
         let mut model = Model::new(&new, shared);
         // The state that the first subscriber sees is complete from the start.
@@ -83,10 +90,15 @@ impl Actor {
             "copilot.state".to_owned(),
             json!("idle"),
         )])));
-        Self::new_with(model, new, own_inputs)
+        Self::new_with(model, new, own_inputs, inbox)
     }
 
-    fn new_with(model: Model, new: NewSession, own_inputs: mpsc::WeakSender<Input>) -> Self {
+    fn new_with(
+        model: Model,
+        new: NewSession,
+        own_inputs: mpsc::WeakSender<Input>,
+        inbox: Inbox,
+    ) -> Self {
         let summary = Arc::new(Mutex::new(model.summary("idle", false)));
         let remote_refusal = new.launch.remote_refusal.clone();
         Self {
@@ -108,6 +120,8 @@ impl Actor {
             named_by_person: false,
             clients: Vec::new(),
             own_inputs,
+            inbox,
+            ahead: false,
             windows: std::collections::HashMap::new(),
             summary,
             unkept: Unkept::default(),
@@ -126,6 +140,7 @@ impl Actor {
         revived: Revived,
         shared: Arc<Shared>,
         own_inputs: mpsc::WeakSender<Input>,
+        inbox: Inbox,
     ) -> Result<Self, Unreadable> {
         let directories = revived.kept.session.working_directories.as_ref();
         let folder = directories.and_then(|d| crate::uri::to_path(d.first()?));
@@ -137,7 +152,8 @@ impl Actor {
             environment: None,
         };
         let extras = revived.kept.extras.clone();
-        let mut actor = Self::new_with(Model::revived(id, revived, shared), new, own_inputs);
+        let model = Model::revived(id, revived, shared);
+        let mut actor = Self::new_with(model, new, own_inputs, inbox);
         actor.session_rules = extras.session_rules();
         actor.acp_session = extras.acp_session.clone();
         actor.trusted = extras.trusted;
@@ -147,13 +163,15 @@ impl Actor {
         actor.kept_extras = Some(extras);
         actor.stored = true;
         actor.interrupted();
+        actor.settle();
+        // Lists are right from the start; what reviving changed is kept first of all by the loop.
+        *actor.listed() = actor.model.summary(actor.state_word(), actor.closed);
         Ok(actor)
     }
 
-    /// Publishes and keeps what reviving changed, before anybody sees the session.
-    pub(super) async fn settle_revived(&mut self) {
-        self.settle();
-        self.commit(true).await;
+    /// Its line in lists.
+    fn listed(&self) -> MutexGuard<'_, SessionSummary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn id(&self) -> &str {
@@ -165,7 +183,9 @@ impl Actor {
     }
 
     /// Runs until the session is disposed, parked, or the host goes away.
-    pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+    pub(super) async fn run(mut self) {
+        let was_interrupted = !self.model.completed.is_empty();
+        self.commit(was_interrupted).await;
         loop {
             let deadline = self.turn.as_ref().and_then(Turn::cancel_deadline);
             let start_deadline = self
@@ -175,7 +195,7 @@ impl Actor {
             let park_at = self.park_at();
             tokio::select! {
                 biased;
-                input = inputs.recv() => match input {
+                input = self.inbox.next() => match input {
                     None => break,
                     Some(Input::Dispose { done }) => {
                         self.close().await;
@@ -220,7 +240,7 @@ impl Actor {
                     self.commit(durable).await;
                 }
                 () = until(park_at) => {
-                    if self.park(&mut inputs).await {
+                    if self.park().await {
                         return;
                     }
                 }
@@ -229,7 +249,7 @@ impl Actor {
         self.suspend().await;
     }
 
-    async fn input(&mut self, input: Input) {
+    pub(super) async fn input(&mut self, input: Input) {
         match input {
             Input::Subscribe {
                 client,
@@ -434,7 +454,9 @@ impl Actor {
                     self.terminals.open(&self.model, &turn.id, &call, title);
                 }
                 Effect::TerminalData { call, data } => {
-                    self.terminals.data(&self.model, &call, &data)
+                    if let Some(loss) = self.terminals.data(&self.model, &call, &data) {
+                        self.notice(&loss, "output-cut");
+                    }
                 }
                 Effect::TerminalExited { call, exit_code } => {
                     self.terminals.exited(&self.model, &call, exit_code)
@@ -537,7 +559,7 @@ impl Actor {
     /// Tells the lists what changed.
     pub(super) fn publish_summary(&mut self) {
         let summary = self.summary_now();
-        let mut listed = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listed = self.listed();
         if *listed == summary {
             return;
         }
@@ -614,8 +636,8 @@ impl Actor {
 
     /// Ends the agent and leaves memory. Inputs that came at the last moment find the session again
     /// through the host. `false`: somebody came, and it stays.
-    async fn park(&mut self, inputs: &mut mpsc::Receiver<Input>) -> bool {
-        if !inputs.is_empty() {
+    async fn park(&mut self) -> bool {
+        if !self.inbox.is_empty() {
             return false;
         }
         let Some(host) = self.model.shared.host() else {
@@ -630,11 +652,7 @@ impl Actor {
         tracing::info!(session = %self.model.id, "parked");
         self.model.shared.sequencer.close(&self.model.session_uri);
         self.model.shared.sequencer.close(&self.model.chat_uri);
-        inputs.close();
-        let mut late = Vec::new();
-        while let Some(input) = inputs.recv().await {
-            late.push(input);
-        }
+        let late = self.inbox.close().await;
         host.parked(&self.model.id, late).await;
         true
     }

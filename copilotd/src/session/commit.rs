@@ -3,13 +3,16 @@
 //! A step that answers a client is kept durably first, so that an echo is a promise. Streaming text
 //! is published at once and kept in pieces; losing the last of it loses nothing that was promised.
 
+use std::sync::Arc;
+
 use ahp_types::actions::StateAction;
 
+use super::Input;
 use super::actor::Actor;
 use super::persist::{EXTRAS, Extras, Kept, texts};
 use super::state::Outgoing;
 use crate::pause;
-use crate::store::{Batch, Operation};
+use crate::store::{Batch, Health, Operation};
 
 /// Completed turns that stay in memory.
 pub const TURNS_IN_MEMORY: usize = 30;
@@ -121,6 +124,7 @@ impl Actor {
                 .sequencer
                 .publish(channel, action, origin.as_ref());
         }
+        self.catch_up();
         points.reached("after-echo");
         self.publish_summary();
         points.reached("before-agent");
@@ -228,7 +232,7 @@ impl Actor {
     pub(super) async fn keep(&mut self, operations: Vec<Operation>, durable: bool) {
         let store = self.model.shared.store.clone();
         let session = self.model.id.clone();
-        store.room().await;
+        self.looked_at_meanwhile(store.room()).await;
         let committed = store.submit(Batch {
             session,
             durable,
@@ -237,7 +241,7 @@ impl Actor {
         pause::reached("after-append");
         match committed {
             Ok(committed) if durable => {
-                if let Err(error) = committed.await {
+                if let Err(error) = self.looked_at_meanwhile(committed).await {
                     tracing::error!(session = %self.model.id, %error, "a step could not be kept");
                 }
                 pause::reached("after-commit");
@@ -246,6 +250,54 @@ impl Actor {
             Err(error) => {
                 tracing::error!(session = %self.model.id, %error, "a step could not be kept")
             }
+        }
+    }
+
+    /// Waits for the store. While the disk fails people can look at the session all the same, and
+    /// see what is not kept yet; everything else waits.
+    async fn looked_at_meanwhile<T>(&mut self, kept: impl Future<Output = T>) -> T {
+        let mut health = self.model.shared.store.watch_health();
+        let mut kept = std::pin::pin!(kept);
+        loop {
+            let is_failing = matches!(*health.borrow_and_update(), Health::Failing { .. });
+            tokio::select! {
+                biased;
+                kept = &mut kept => return kept,
+                changed = health.changed() => if changed.is_err() {
+                    return kept.await;
+                },
+                input = self.inbox.next_meanwhile(), if is_failing => self.look(input).await,
+            }
+        }
+    }
+
+    /// Carries out an input that only looks, and puts off any other.
+    async fn look(&mut self, input: Input) {
+        let client = match &input {
+            Input::Subscribe { client, .. } | Input::Snapshot { client, .. } => Arc::clone(client),
+            Input::FetchTurns { .. } => {
+                self.input(input).await;
+                return;
+            }
+            _ => {
+                self.inbox.defer(input);
+                return;
+            }
+        };
+        if !std::mem::replace(&mut self.ahead, true) {
+            let sequencer = &self.model.shared.sequencer;
+            sequencer.run_ahead(&[&self.model.session_uri, &self.model.chat_uri]);
+        }
+        self.input(input).await;
+        // Shown to the others by a step of its own.
+        self.inbox.defer(Input::Attached { client });
+    }
+
+    /// Everybody has what was published: those who saw it before as well.
+    fn catch_up(&mut self) {
+        if std::mem::take(&mut self.ahead) {
+            let sequencer = &self.model.shared.sequencer;
+            sequencer.catch_up(&[&self.model.session_uri, &self.model.chat_uri]);
         }
     }
 

@@ -8,6 +8,7 @@ mod actor;
 mod agent;
 mod commit;
 mod configure;
+mod inbox;
 pub mod mode;
 mod permission;
 mod persist;
@@ -213,39 +214,39 @@ pub async fn start(
     shared: Arc<Shared>,
 ) -> (SessionHandle, tokio::task::JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
-    let mut actor = actor::Actor::new(new, shared, sender.downgrade());
+    let inbox = inbox::Inbox::new(receiver);
+    let mut actor = actor::Actor::new(new, shared, sender.downgrade(), inbox);
     actor.keep_first().await;
     actor.announce_remote();
-    spawn(actor, sender, receiver)
+    spawn(actor, sender)
 }
 
 /// Starts the actor of a session that was kept.
 ///
 /// # Errors
 /// When what was kept is not understood.
-pub async fn revive(
+pub fn revive(
     id: &str,
     stored: StoredSession,
     shared: Arc<Shared>,
 ) -> Result<(SessionHandle, tokio::task::JoinHandle<()>), Unreadable> {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
     let revived = persist::revive(stored, &chat_uri(id))?;
-    let mut actor = actor::Actor::revived(id, revived, shared, sender.downgrade())?;
-    actor.settle_revived().await;
-    Ok(spawn(actor, sender, receiver))
+    let inbox = inbox::Inbox::new(receiver);
+    let actor = actor::Actor::revived(id, revived, shared, sender.downgrade(), inbox)?;
+    Ok(spawn(actor, sender))
 }
 
 fn spawn(
     actor: actor::Actor,
     inputs: mpsc::Sender<Input>,
-    receiver: mpsc::Receiver<Input>,
 ) -> (SessionHandle, tokio::task::JoinHandle<()>) {
     let handle = SessionHandle {
         id: actor.id().into(),
         inputs,
         summary: actor.summary_cell(),
     };
-    (handle, tokio::spawn(actor.run(receiver)))
+    (handle, tokio::spawn(actor.run()))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ struct Terminal {
     bytes: usize,
     total_bytes: u64,
     output: Option<OutputFile>,
+    /// Whether the file takes no more of it.
+    cut: bool,
 }
 
 /// The terminals of the running turn, by tool call id.
@@ -75,22 +77,17 @@ impl Terminals {
                 state,
                 bytes: 0,
                 total_bytes: 0,
+                cut: false,
                 output,
             },
         );
     }
 
-    /// Appends live output: to the file in full, to the channel within its cap.
-    pub(super) fn data(&mut self, model: &Model, call: &str, data: &str) {
-        let Some(terminal) = self.open.get_mut(call) else {
-            return;
-        };
-        if let Some(output) = &mut terminal.output
-            && let Err(error) = output.append(data.as_bytes())
-        {
-            tracing::error!(%error, "output cannot be kept");
-            terminal.output = None;
-        }
+    /// Appends live output: to the file in full, to the channel within its cap. Gives a sentence
+    /// for people when the file takes no more from here on.
+    pub(super) fn data(&mut self, model: &Model, call: &str, data: &str) -> Option<String> {
+        let terminal = self.open.get_mut(call)?;
+        let loss = terminal.keep(data);
         terminal.total_bytes += data.len() as u64;
         let uri = terminal_uri(&model.id, call);
         let shown = tail(data, MAX_BYTES);
@@ -119,6 +116,7 @@ impl Terminals {
                 }),
             );
         }
+        loss
     }
 
     /// The command ended.
@@ -156,6 +154,31 @@ impl Terminals {
 }
 
 impl Terminal {
+    /// Appends to the file while it takes it. A file with a gap would be worse than a shorter one,
+    /// so nothing comes after the first failure.
+    fn keep(&mut self, data: &str) -> Option<String> {
+        if self.cut {
+            return None;
+        }
+        let Some(output) = &mut self.output else {
+            self.cut = true;
+            return Some("The output of this command cannot be kept; the log says why.".into());
+        };
+        let why = match output.append(data.as_bytes()) {
+            Ok(kept) if kept == data.len() => return None,
+            Ok(_) => "it is longer than what is kept of one command".to_owned(),
+            Err(error) => {
+                tracing::error!(%error, "output cannot be kept");
+                error.to_string()
+            }
+        };
+        self.cut = true;
+        let kept = output.len();
+        Some(format!(
+            "The rest of this command's output is not kept ({why}); its first {kept} bytes are."
+        ))
+    }
+
     fn publish(&mut self, model: &Model, uri: &str, action: StateAction) {
         apply_action_to_terminal(&mut self.state, &action);
         model.shared.sequencer.publish(uri, &action, None);

@@ -26,6 +26,7 @@ mod writer;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -82,6 +83,7 @@ struct Inner {
     path: PathBuf,
     queue: Arc<Queue>,
     readers: Readers,
+    turns_read: AtomicU64,
     numbers: Mutex<Numbers>,
     health: watch::Receiver<Health>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -127,6 +129,7 @@ pub fn open_with(path: &Path, limits: Limits) -> Result<(Store, Vec<Notice>), Op
         .map_err(OpenError::Thread)?;
     let store = Store(Arc::new(Inner {
         readers: Readers::new(&opened.path),
+        turns_read: AtomicU64::new(0),
         path: opened.path,
         queue,
         numbers: Mutex::new(numbers),
@@ -168,6 +171,26 @@ impl Store {
         })
     }
 
+    /// How many sessions [`Self::summaries`] has.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn count(&self) -> Result<usize, StoreError> {
+        self.0.readers.read("count the sessions", read::count)
+    }
+
+    /// How many completed turns were read since the store was opened: what looking at sessions
+    /// costs.
+    #[must_use]
+    pub fn turns_read(&self) -> u64 {
+        self.0.turns_read.load(Ordering::Relaxed)
+    }
+
+    fn note_turns(&self, read: usize) {
+        let read = u64::try_from(read).unwrap_or(u64::MAX);
+        self.0.turns_read.fetch_add(read, Ordering::Relaxed);
+    }
+
     /// Ids of sessions that have no summary: those lost it to damage, or never had one.
     ///
     /// # Errors
@@ -184,9 +207,11 @@ impl Store {
     /// # Errors
     /// When the database cannot be read, or is damaged where this session lies.
     pub fn load(&self, id: &str, newest_turns: usize) -> Result<Option<StoredSession>, StoreError> {
-        self.0.readers.read("read the stored session", |db| {
+        let loaded = self.0.readers.read("read the stored session", |db| {
             read::load(db, id, newest_turns)
-        })
+        })?;
+        self.note_turns(loaded.as_ref().map_or(0, |session| session.turns.len()));
+        Ok(loaded)
     }
 
     /// The newest turns before the one with this ordinal, oldest first.
@@ -199,9 +224,11 @@ impl Store {
         ordinal: u64,
         limit: usize,
     ) -> Result<Vec<StoredTurn>, StoreError> {
-        self.0.readers.read("read earlier turns", |db| {
+        let turns = self.0.readers.read("read earlier turns", |db| {
             read::turns_before(db, id, ordinal, limit)
-        })
+        })?;
+        self.note_turns(turns.len());
+        Ok(turns)
     }
 
     /// Where a turn is; nothing when the session has none with this id.

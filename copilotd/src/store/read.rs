@@ -220,6 +220,14 @@ pub(super) fn summaries(
     }
 }
 
+/// How many sessions have a summary.
+pub(super) fn count(connection: &Connection) -> Result<usize> {
+    connection
+        .prepare_cached("SELECT count(*) FROM sessions WHERE summary_json IS NOT NULL")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(|count| usize::try_from(count).unwrap_or(0))
+}
+
 /// Sessions that have no summary.
 pub(super) fn unlisted(connection: &Connection) -> Result<Vec<String>> {
     connection

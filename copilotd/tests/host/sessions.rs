@@ -1,9 +1,10 @@
 //! Sessions as a whole: creating, listing, paging through turns, deleting.
 
+use copilotd::store::{Batch, Operation};
 use serde_json::{Value, json};
 
 use super::cancel::is_gone;
-use super::client::text_of;
+use super::client::{TestClient, text_of};
 use super::world::{World, chat_of, new_uri};
 
 #[tokio::test]
@@ -299,6 +300,76 @@ async fn a_closed_session_is_stored_and_the_next_prompt_opens_it() {
     a.run(&session, "two", "again").await;
     a.state(&session, "idle").await;
     a.assert_current(&world, &session).await;
+}
+
+#[tokio::test]
+async fn a_closed_session_leaves_memory_when_nobody_looks() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let (session, id) = stored_with_one_turn(&world, &mut a).await;
+    a.watch(&session).await;
+    assert!(world.host.live(&id).is_some());
+    leave(&world, &mut a, &session).await;
+}
+
+#[tokio::test]
+async fn looking_at_a_session_of_5000_turns_reads_only_what_is_shown() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let (session, id) = stored_with_one_turn(&world, &mut a).await;
+    let store = &world.host.shared.store;
+    let first = store.load(&id, 1).unwrap().unwrap().turns[0].json.clone();
+    let operations = (1..5000).map(|number| Operation::CompleteTurn {
+        turn_id: format!("turn-{number}"),
+        json: first.replacen("\"one\"", &format!("\"turn-{number}\""), 1),
+        text: String::new(),
+    });
+    let batch = Batch {
+        session: id.clone(),
+        durable: true,
+        operations: operations.collect(),
+    };
+    store.submit(batch).unwrap().await.unwrap();
+
+    let before = store.turns_read();
+    let mut b = world.client("terminal B").await;
+    let view = json!({"view": {"turns": 10}});
+    b.subscribe(&chat_of(&session), view).await;
+    let turns = &b.chat(&session).turns;
+    assert_eq!(turns.len(), 10);
+    assert_eq!(turns[9].id, "turn-4999");
+    assert!(b.chat(&session).turns_next_cursor.is_some());
+    let read = store.turns_read() - before;
+    assert!(read <= 30, "{read} turns were read for 10");
+    b.ask("fetchTurns", json!({"channel": chat_of(&session)}))
+        .await;
+    let read = store.turns_read() - before;
+    assert!(read <= 60, "{read} turns were read for 10 and a page");
+}
+
+/// A session that is only in the store, and its id.
+async fn stored_with_one_turn(world: &World, a: &mut TestClient) -> (String, String) {
+    let session = a.create(world, json!({})).await;
+    a.run(&session, "one", "hello").await;
+    let id = session.strip_prefix("ahp-session:/").unwrap().to_owned();
+    assert!(world.host.close_session(&id).await);
+    leave(world, a, &session).await;
+    (session, id)
+}
+
+/// Looks away from a closed session until it has left memory.
+async fn leave(world: &World, a: &mut TestClient, session: &str) {
+    for channel in [session, &chat_of(session)] {
+        a.ask("unsubscribe", json!({"channel": channel})).await;
+    }
+    let id = session.strip_prefix("ahp-session:/").unwrap();
+    let left = async {
+        while world.host.live(id).is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let left = tokio::time::timeout(std::time::Duration::from_secs(30), left).await;
+    left.expect("the session leaves memory");
 }
 
 #[tokio::test]
