@@ -198,11 +198,45 @@ pub enum Command {
         #[command(subcommand)]
         command: PermissionsCommand,
     },
+    /// Show what was asked, decided and done, by whom and why
+    Audit(AuditArgs),
     /// Control the daemon that hosts the sessions
     Daemon {
         /// What to do.
         #[command(subcommand)]
         command: DaemonCommand,
+    },
+}
+
+/// Arguments of `copilot audit`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AuditArgs {
+    /// Only of this session: its id, 4 or more characters of it, or its exact title; the whole id when it is deleted
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only from this time on: a time as 2026-02-25T10:00:00Z, a day (UTC) as 2026-02-25, or how long ago as 2h or 3d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on printing as records are made
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Something else than showing it.
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
+}
+
+/// `copilot audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check that no record was altered or taken out
+    Verify {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -534,6 +568,31 @@ mod tests {
     }
 
     #[test]
+    fn the_audit_is_shown_or_checked() {
+        let audit = |args: &[&str]| match parse(args).unwrap().command {
+            Some(Command::Audit(args)) => args,
+            other => panic!("{other:?}"),
+        };
+        let shown = audit(&[
+            "audit",
+            "--session",
+            "abcd",
+            "--since",
+            "2h",
+            "-f",
+            "--json",
+        ]);
+        assert_eq!(shown.session.as_deref(), Some("abcd"));
+        assert_eq!(shown.since.as_deref(), Some("2h"));
+        assert!(shown.follow && shown.json && shown.command.is_none());
+        let checked = audit(&["audit", "verify"]);
+        assert!(matches!(
+            checked.command,
+            Some(AuditCommand::Verify { json: false })
+        ));
+    }
+
+    #[test]
     fn help_of_sessions_and_send_stays() {
         let mut cli = Cli::command().term_width(100);
         cli.build();
@@ -583,6 +642,7 @@ mod tests {
             "send",
             "answer",
             "cancel",
+            "audit",
             "daemon",
             "--prompt",
             "--resume",

@@ -3,6 +3,7 @@
 //! [`run`] is the whole life of a daemon; the binary only parses its arguments.
 
 pub mod agent;
+pub mod audit;
 pub mod config;
 pub mod content;
 pub mod host;

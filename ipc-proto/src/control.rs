@@ -8,7 +8,7 @@ use crate::frame::MAX_CONTROL_BYTES;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 8;
+pub(crate) const REQUEST_VARIANTS: u32 = 10;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
@@ -23,6 +23,10 @@ const MAX_PROBLEMS: usize = 1024;
 pub const MAX_FOUND: usize = 1024;
 /// The most approvals that [`ControlReply::Approvals`] may have.
 pub const MAX_APPROVALS: usize = 64 * 1024;
+/// The most records that [`ControlReply::Audit`] may have; one with more is not read.
+pub const MAX_AUDIT_RECORDS: usize = 1024;
+/// The most problems that [`ControlReply::AuditChecked`] may have.
+const MAX_AUDIT_PROBLEMS: usize = 1024;
 
 /// A variable's name and value.
 pub type Variable = (Vec<u8>, Vec<u8>);
@@ -68,6 +72,10 @@ pub enum ControlRequest {
         /// Only this rule, as it is listed; all of them when absent.
         rule: Option<String>,
     },
+    /// What was recorded? Answered with [`ControlReply::Audit`], the oldest first.
+    Audit(AuditQuery),
+    /// Is the audit whole? Answered with [`ControlReply::AuditChecked`].
+    CheckAudit,
 }
 
 /// Something that an agent might ask for.
@@ -100,6 +108,10 @@ pub enum ControlReply {
     Approvals(#[serde(deserialize_with = "approvals")] Vec<Approval>),
     /// The answer to [`ControlRequest::ResetApprovals`]: how many there were.
     Removed(u32),
+    /// The answer to [`ControlRequest::Audit`].
+    Audit(AuditPage),
+    /// The answer to [`ControlRequest::CheckAudit`].
+    AuditChecked(AuditCheck),
 }
 
 /// What would be decided.
@@ -118,6 +130,58 @@ pub struct Approval {
     pub repository: String,
     /// The rule; its paths are relative to the repository.
     pub rule: String,
+}
+
+/// Which records of the audit are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditQuery {
+    /// Only of the session of this id.
+    pub session: Option<String>,
+    /// Only from this time on: RFC 3339 in UTC with milliseconds.
+    pub since: Option<String>,
+    /// Only after the record of this number.
+    pub after: u64,
+    /// How long to wait for a record when there is none, in milliseconds; the daemon waits at most 30 s.
+    pub wait_ms: u32,
+}
+
+/// Some records of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// In the order in which they were made.
+    #[serde(deserialize_with = "audit_records")]
+    pub records: Vec<AuditRecord>,
+    /// The number after which to ask for more.
+    pub last: u64,
+    /// Whether there may be more already.
+    pub more: bool,
+}
+
+/// One record of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// Its number.
+    pub seq: u64,
+    /// Its hash, in hexadecimal.
+    pub hash: String,
+    /// What was recorded, as a JSON object.
+    pub record_json: String,
+}
+
+/// What a check of the audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditCheck {
+    /// How many records there are.
+    pub records: u64,
+    /// The number of the oldest; 0 when there is none.
+    pub first: u64,
+    /// The number of the newest; 0 when there is none.
+    pub last: u64,
+    /// The hash of the newest.
+    pub head: String,
+    /// What is wrong, in sentences.
+    #[serde(deserialize_with = "audit_problems")]
+    pub problems: Vec<String>,
 }
 
 /// A place where a search found its words.
@@ -300,6 +364,14 @@ fn approvals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Approval>
     at_most(MAX_APPROVALS, deserializer)
 }
 
+fn audit_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AuditRecord>, D::Error> {
+    at_most(MAX_AUDIT_RECORDS, deserializer)
+}
+
+fn audit_problems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    at_most(MAX_AUDIT_PROBLEMS, deserializer)
+}
+
 /// A list with a limit on its length: an empty element takes a byte or two on the wire and many in memory,
 /// so the size of the message alone does not bound what it becomes.
 fn at_most<'de, D, T>(limit: usize, deserializer: D) -> Result<Vec<T>, D::Error>
@@ -446,10 +518,7 @@ mod tests {
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::ResetApprovals {
-            folder: None,
-            rule: None,
-        };
+        let last = ControlRequest::CheckAudit;
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);
         let next = [REQUEST_VARIANTS as u8];

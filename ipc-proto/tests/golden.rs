@@ -16,8 +16,9 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
-    Approval, ControlError, ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode,
-    ExplainPermission, ExplainedPermission, FoundSession,
+    Approval, AuditCheck, AuditPage, AuditQuery, AuditRecord, ControlError, ControlReply,
+    ControlRequest, DaemonStatus, Environment, ErrorCode, ExplainPermission, ExplainedPermission,
+    FoundSession,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -105,6 +106,13 @@ fn requests() -> Vec<ControlRequest> {
             folder: Some(b"/home/ada/project".to_vec()),
             rule: Some("shell(git status)".to_owned()),
         },
+        ControlRequest::Audit(AuditQuery {
+            session: Some("6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned()),
+            since: Some("2026-02-25T10:00:00.000Z".to_owned()),
+            after: 300,
+            wait_ms: 25_000,
+        }),
+        ControlRequest::CheckAudit,
     ]
 }
 
@@ -142,6 +150,23 @@ fn replies() -> Vec<ControlReply> {
         rule: "shell(git status)".to_owned(),
     }]));
     replies.push(ControlReply::Removed(2));
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned();
+    replies.push(ControlReply::Audit(AuditPage {
+        records: vec![AuditRecord {
+            seq: 301,
+            hash: hash.clone(),
+            record_json: r#"{"event":"session-closed"}"#.to_owned(),
+        }],
+        last: 301,
+        more: true,
+    }));
+    replies.push(ControlReply::AuditChecked(AuditCheck {
+        records: 2,
+        first: 300,
+        last: 301,
+        head: hash,
+        problems: vec!["record 300 was altered".to_owned()],
+    }));
     replies
 }
 
@@ -160,6 +185,8 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::ExplainPermission(_) => "request-explain-permission",
         ControlRequest::ListApprovals { .. } => "request-list-approvals",
         ControlRequest::ResetApprovals { .. } => "request-reset-approvals",
+        ControlRequest::Audit(_) => "request-audit",
+        ControlRequest::CheckAudit => "request-check-audit",
     }
 }
 
@@ -179,6 +206,8 @@ fn reply_name(reply: &ControlReply) -> &'static str {
         ControlReply::Explained(_) => "reply-explained",
         ControlReply::Approvals(_) => "reply-approvals",
         ControlReply::Removed(_) => "reply-removed",
+        ControlReply::Audit(_) => "reply-audit",
+        ControlReply::AuditChecked(_) => "reply-audit-checked",
     }
 }
 

@@ -398,6 +398,18 @@ impl World {
             happened || !acknowledged,
             "what was acknowledged is there\n{all}"
         );
+        if let (Answer(option), Some(call)) = (doing, &self.call) {
+            let recorded = self.decisions(call);
+            let expected = if happened {
+                vec![json!(option)]
+            } else {
+                Vec::new()
+            };
+            assert_eq!(
+                recorded, expected,
+                "the audit has what was kept, once\n{all}"
+            );
+        }
 
         match doing {
             Starting | Park | Revive => {
@@ -447,6 +459,19 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What the audit says was decided about a tool call.
+    fn decisions(&self, call: &str) -> Vec<Value> {
+        self.home.copilot(&["audit", "verify"]).expect_code(0);
+        let run = self.home.copilot(&["audit", "--json"]);
+        run.expect_code(0);
+        let decided = |r: &Value| r["event"] == "permission-decided" && r["request"] == call;
+        let records = run.json_lines().into_iter();
+        records
+            .filter(decided)
+            .map(|r| r["choice"].clone())
+            .collect()
     }
 
     /// A client that does not know what became of its input sends it once more.

@@ -10,6 +10,7 @@
 
 mod agent_trust;
 mod answers;
+mod audit;
 mod cancel;
 mod content;
 mod conversation;

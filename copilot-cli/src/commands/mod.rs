@@ -2,6 +2,7 @@
 
 mod answer;
 mod attach;
+mod audit;
 mod cancel;
 mod daemon;
 mod export;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
             cancel::run(&paths, "cancel", &session, &mut out).await
         }
         Some(Command::Permissions { command }) => permissions::run(&paths, command, &mut out).await,
+        Some(Command::Audit(args)) => audit::run(&paths, args, &mut out).await,
         Some(Command::Daemon { command }) => daemon::run(&paths, command, &mut out).await,
     }
 }

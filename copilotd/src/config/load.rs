@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::json::parse;
 use super::settings::{
-    AgentSettings, LogLevel, OnResume, PermissionSettings, Problem, RemoteSettings, Settings,
-    Severity,
+    AgentSettings, AuditSettings, KeepRecords, LogLevel, OnResume, PermissionSettings, Problem,
+    RemoteSettings, Settings, Severity,
 };
 use crate::permissions::Rule;
 
@@ -55,14 +55,18 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
         trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
         log_level: top.take("logLevel", &previous.log_level, log_level),
         remote: remote(&mut top, &previous.remote),
+        audit: audit(&mut top, &previous.audit),
     };
     // An editor's pointer to a description of the file.
     top.values.remove("$schema");
     top.finish(
-        "model, agent, agents, mode, permissions, trustedFolders, logLevel, remoteSessions, remote",
+        "model, agent, agents, mode, permissions, trustedFolders, logLevel, remoteSessions, remote, audit",
     );
     (settings, problems)
 }
+
+/// Fewer would be an audit that a busy hour removes.
+const MIN_AUDIT_RECORDS: u64 = 1000;
 
 const KEPT: &str = "; the previous value stays in effect";
 const KEPT_ALL: &str = "; the previous settings stay in effect";
@@ -281,6 +285,23 @@ fn remote(top: &mut Section<'_>, previous: &RemoteSettings) -> RemoteSettings {
 fn flag(value: &Value) -> Result<bool, String> {
     let wrong = || format!("must be true or false, not {}", kind_of(value));
     value.as_bool().ok_or_else(wrong)
+}
+
+fn audit(top: &mut Section<'_>, previous: &AuditSettings) -> AuditSettings {
+    let values = match top.take_object("audit") {
+        Ok(values) => values.unwrap_or_default(),
+        Err(()) => return previous.clone(),
+    };
+    let mut section = top.inner("audit", values);
+    let keep_records = section.take("keepRecords", &previous.keep_records, keep_records);
+    section.finish("keepRecords");
+    AuditSettings { keep_records }
+}
+
+fn keep_records(value: &Value) -> Result<KeepRecords, String> {
+    let number = value.as_u64().filter(|n| *n >= MIN_AUDIT_RECORDS);
+    let wrong = || format!("must be a whole number, {MIN_AUDIT_RECORDS} or more");
+    number.map(KeepRecords).ok_or_else(wrong)
 }
 
 /// A mistake in one rule must not open what another one closes: the good rules apply, and

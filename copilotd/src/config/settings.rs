@@ -27,6 +27,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// `remoteSessions` and `remote`: reaching sessions from other devices.
     pub remote: RemoteSettings,
+    /// `audit`: what is recorded for good.
+    pub audit: AuditSettings,
 }
 
 /// `remoteSessions` and `remote`: reaching sessions from other devices.
@@ -72,6 +74,24 @@ pub enum OnResume {
     Off,
     /// It comes back with the next prompt.
     Restore,
+}
+
+/// `audit`: what is recorded for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// `audit.keepRecords`: how many records stay; the oldest go.
+    pub keep_records: KeepRecords,
+}
+
+/// A number of records of the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepRecords(pub u64);
+
+impl Default for KeepRecords {
+    /// Years of one person's work, and about 100 MB.
+    fn default() -> Self {
+        Self(200_000)
+    }
 }
 
 /// How to start one agent.

@@ -3,9 +3,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::identity::{Device, Identity, Trust};
+use super::identity::{Device, Identity, Peer, Trust};
 use super::outbound::Outbound;
 use crate::agent::environment::SessionEnvironment;
+use crate::audit::Who;
+
+/// Different refusals of one connection that are recorded.
+const REFUSALS_RECORDED: usize = 16;
 
 /// A connected client.
 #[derive(Debug)]
@@ -13,16 +17,20 @@ pub struct Client {
     id: u64,
     trust: Trust,
     device: Option<Device>,
+    peer: Peer,
     identity: OnceLock<Identity>,
     outbound: Arc<Outbound>,
     environment: Mutex<Option<Arc<SessionEnvironment>>>,
     /// Sessions that it subscribed to at some time, to tell them when it leaves.
     sessions: Mutex<HashSet<String>>,
+    /// What it was refused, so that asking in a loop fills no audit.
+    refusals: Mutex<HashSet<String>>,
 }
 
 impl Client {
-    pub(super) fn new(id: u64, trust: Trust) -> Self {
-        Self::of(id, trust, None, Outbound::default())
+    pub(super) fn new(id: u64, trust: Trust, peer: Peer) -> Self {
+        let local = Self::of(id, trust, None, Outbound::default());
+        Self { peer, ..local }
     }
 
     /// The connection of a paired device.
@@ -35,10 +43,12 @@ impl Client {
             id,
             trust,
             device,
+            peer: Peer::default(),
             identity: OnceLock::new(),
             outbound: Arc::new(outbound),
             environment: Mutex::default(),
             sessions: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -70,6 +80,23 @@ impl Client {
             trust: self.trust,
             device: self.device.as_ref().map(|d| d.id.clone()),
         })
+    }
+
+    /// Who it is, for the audit.
+    pub fn who(&self) -> Who {
+        Who {
+            name: self.identity().name,
+            trust: self.trust.name().to_owned(),
+            pid: self.peer.pid,
+            uid: self.peer.uid,
+            device: self.device.as_ref().map(|device| device.id.clone()),
+        }
+    }
+
+    /// Whether this refusal is to be recorded: the first of its kind on this connection is.
+    pub fn is_new_refusal(&self, what: &str) -> bool {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.len() < REFUSALS_RECORDED && refusals.insert(what.to_owned())
     }
 
     /// Whether `initialize` or `reconnect` came.

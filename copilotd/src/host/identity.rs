@@ -37,6 +37,15 @@ pub struct Device {
     pub name: String,
 }
 
+/// The process on the other end, as the operating system says. It may have ended since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Process id.
+    pub pid: Option<u32>,
+    /// Effective user id.
+    pub uid: Option<u32>,
+}
+
 /// A client as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

@@ -82,9 +82,13 @@ impl Host {
             ));
         }
         if !narrow::may_call(client.trust(), method) {
+            let why = "a device may not do this";
+            self.shared.record_refusal(client, None, method, why);
             return Err(no_method(method));
         }
         if client.trust() == Trust::Agent && matches!(method, "createSession" | "disposeSession") {
+            self.shared
+                .record_refusal(client, None, method, AGENT_MAY_ONLY_READ);
             return Err(RpcError::denied(AGENT_MAY_ONLY_READ));
         }
         let id_or_null = || id.cloned().unwrap_or_default();
@@ -111,7 +115,7 @@ impl Host {
             "disposeSession" => {
                 let params: DisposeSessionParams = rpc::params(params)?;
                 let disposed = match session_of_channel(&params.channel) {
-                    Some(id) => self.dispose_session(id).await,
+                    Some(id) => self.dispose_session(id, client.who()).await,
                     None => false,
                 };
                 match disposed {

@@ -25,10 +25,11 @@ pub use client::Client;
 pub use shared::{Parts, Shared};
 
 use crate::agent::{STATE_DIR_VARIABLE, tree};
+use crate::audit::Who;
 use crate::pause;
 use crate::session::{self, Input, NewSession, SessionHandle};
 use crate::store::{Batch, Operation, Position, Store, StoredSession, StoredSummary};
-use identity::{Device, Trust};
+use identity::{Device, Peer, Trust};
 
 /// URI of the root channel.
 pub const ROOT: &str = ahp_types::ROOT_RESOURCE_URI;
@@ -117,12 +118,12 @@ impl Host {
         host
     }
 
-    /// A new connection of this trust.
-    pub fn connect(&self, trust: Trust) -> Arc<Client> {
+    /// A new connection of this trust, from this process.
+    pub fn connect(&self, trust: Trust, peer: Peer) -> Arc<Client> {
         let id = self
             .next_client
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let client = Arc::new(Client::new(id, trust));
+        let client = Arc::new(Client::new(id, trust, peer));
         lock(&self.clients).insert(id, Arc::clone(&client));
         client
     }
@@ -333,13 +334,13 @@ impl Host {
     }
 
     /// Ends a session's agent and keeps the session. `false` when there is none of this id.
-    pub async fn close_session(self: &Arc<Self>, id: &str) -> bool {
-        self.ask(id, |done| Input::Close { done }).await
+    pub async fn close_session(self: &Arc<Self>, id: &str, by: Who) -> bool {
+        self.ask(id, |done| Input::Close { by, done }).await
     }
 
     /// Deletes a session and everything of it. `false` when there is none of this id.
-    pub async fn dispose_session(self: &Arc<Self>, id: &str) -> bool {
-        if !self.ask(id, |done| Input::Dispose { done }).await {
+    pub async fn dispose_session(self: &Arc<Self>, id: &str, by: Who) -> bool {
+        if !self.ask(id, |done| Input::Dispose { by, done }).await {
             return false;
         }
         lock(&self.sessions).remove(id);

@@ -9,16 +9,17 @@ use ipc_proto::paths::Paths;
 use tokio::sync::watch;
 
 use super::sequencer::{Audience, Sequencer};
-use super::{Host, ROOT, rpc};
+use super::{Client, Host, ROOT, rpc};
 use crate::agent::process::KnownChildren;
 use crate::agent::{AgentCommand, BUILT_IN};
+use crate::audit::{Event, Record};
 use crate::config::{
     Approvals, Loaded, Managed, Settings, TrustedFolders, managed_file, managed_folder,
 };
 use crate::content::ContentStore;
 use crate::permissions::Guard;
 use crate::remote::{Link, RemoteSessions};
-use crate::store::{Store, StoreError};
+use crate::store::{Batch, Store, StoreError};
 
 /// Shared by the host and its sessions.
 pub struct Shared {
@@ -130,6 +131,36 @@ impl Shared {
         result
             .inspect_err(|error| tracing::error!(%error, "could not {what}"))
             .ok()
+    }
+
+    /// Records something that is not part of a session's step. It waits for no disk; whoever was
+    /// refused has no need to know that it is recorded.
+    pub fn record(&self, record: &Record) {
+        let Some(operation) = record.operation(self.audit_keep()) else {
+            return;
+        };
+        let batch = Batch {
+            session: record.session.clone().unwrap_or_default(),
+            durable: false,
+            operations: vec![operation],
+        };
+        if let Err(error) = self.store.submit(batch) {
+            tracing::error!(%error, "a record of the audit could not be kept");
+        }
+    }
+
+    /// Records that a connection was refused something because of what it is.
+    pub fn record_refusal(&self, client: &Client, session: Option<&str>, what: &str, reason: &str) {
+        if client.is_new_refusal(what) {
+            let (what, reason) = (what.to_owned(), reason.to_owned());
+            let event = Event::Refused { what, reason };
+            self.record(&Record::now(session, client.who(), event));
+        }
+    }
+
+    /// How many records the audit keeps.
+    pub fn audit_keep(&self) -> u64 {
+        self.settings.borrow().settings.audit.keep_records.0
     }
 
     /// The settings as they are now, with what is wrong with the file.

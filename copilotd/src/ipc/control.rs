@@ -29,6 +29,8 @@ impl Daemon {
     /// Answers one request.
     pub async fn control(&self, client: &Client, request: ControlRequest) -> ControlReply {
         if client.trust() == Trust::Agent && !matches!(request, ControlRequest::Status) {
+            let shared = &self.host.shared;
+            shared.record_refusal(client, None, request_name(&request), AGENT_MAY_ONLY_READ);
             return error(ErrorCode::Denied, AGENT_MAY_ONLY_READ, None);
         }
         match request {
@@ -41,7 +43,7 @@ impl Daemon {
             ControlRequest::CloseSession { session } => {
                 // A session is named by its URI or by the id in it.
                 let id = session.strip_prefix("ahp-session:/").unwrap_or(&session);
-                match self.host.close_session(id).await {
+                match self.host.close_session(id, client.who()).await {
                     true => ControlReply::Done,
                     false => {
                         let message = format!("there is no session {id}");
@@ -55,6 +57,8 @@ impl Daemon {
             ControlRequest::ResetApprovals { folder, rule } => {
                 self.reset_approvals(folder, rule).await
             }
+            ControlRequest::Audit(query) => self.audit(query).await,
+            ControlRequest::CheckAudit => self.check_audit().await,
         }
     }
 
@@ -125,6 +129,22 @@ fn found_session(hit: Hit) -> FoundSession {
         title: hit.title,
         turn: hit.turn_id,
         snippet: hit.snippet,
+    }
+}
+
+/// The request as the audit names it.
+fn request_name(request: &ControlRequest) -> &'static str {
+    match request {
+        ControlRequest::Status => "control/status",
+        ControlRequest::Stop { .. } => "control/stop",
+        ControlRequest::ProvideEnvironment(_) => "control/provideEnvironment",
+        ControlRequest::CloseSession { .. } => "control/closeSession",
+        ControlRequest::Search { .. } => "control/search",
+        ControlRequest::ExplainPermission(_) => "control/explainPermission",
+        ControlRequest::ListApprovals { .. } => "control/listApprovals",
+        ControlRequest::ResetApprovals { .. } => "control/resetApprovals",
+        ControlRequest::Audit(_) => "control/audit",
+        ControlRequest::CheckAudit => "control/checkAudit",
     }
 }
 

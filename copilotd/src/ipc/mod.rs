@@ -1,5 +1,6 @@
 //! Local clients: who they are, their frames in and out of the host, and control requests.
 
+mod audit;
 mod control;
 mod permissions;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::tree;
-use crate::host::identity::Trust;
+use crate::host::identity::{Peer, Trust};
 use crate::host::outbound::Next;
 use crate::host::{Client, rpc};
 
@@ -51,7 +52,7 @@ fn trust_of(pid: Option<u32>) -> Trust {
 }
 
 async fn connection(incoming: Incoming, daemon: Arc<Daemon>) {
-    let pid = incoming.peer.pid;
+    let (pid, uid) = (incoming.peer.pid, incoming.peer.uid);
     let trust = trust_of(pid);
     let told = match trust {
         Trust::Local => hello::Trust::Local,
@@ -64,7 +65,7 @@ async fn connection(incoming: Incoming, daemon: Arc<Daemon>) {
             return;
         }
     };
-    let client = daemon.host.connect(trust);
+    let client = daemon.host.connect(trust, Peer { pid, uid });
     tracing::info!(client = client.id(), ?trust, ?pid, "connected");
     let (reader, writer) = connection.split();
     let (replies, pending_replies) = tokio::sync::mpsc::channel(16);

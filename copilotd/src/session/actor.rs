@@ -21,7 +21,9 @@ use super::turn::{End, Phase, Turn};
 use super::{Input, Launch, NewSession};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::translate::Effect;
+use crate::audit::{Event, Who};
 use crate::host::admit::{self, Admitted, Context};
+use crate::host::identity::Trust;
 use crate::host::{Client, Shared, rpc};
 use crate::pause;
 use crate::permissions::{AllowAll, Rule, RuleSet};
@@ -71,6 +73,8 @@ pub(super) struct Actor {
     pub(super) kept_summary: Option<SessionSummary>,
     /// What the store is to know besides actions, with this step.
     pub(super) pending_operations: Vec<Operation>,
+    /// Whose input this step is.
+    pub(super) step_by: Option<Who>,
     /// Whether this life of the session came from the store and nothing was asked since.
     pub(super) stored: bool,
     /// Since when nothing happens and nobody looks.
@@ -90,7 +94,12 @@ impl Actor {
             "copilot.state".to_owned(),
             json!("idle"),
         )])));
-        Self::new_with(model, new, own_inputs, inbox)
+        let created_by = new.created_by.clone();
+        let mut actor = Self::new_with(model, new, own_inputs, inbox);
+        if let Some(by) = created_by {
+            actor.record_creation(by);
+        }
+        actor
     }
 
     fn new_with(
@@ -128,6 +137,7 @@ impl Actor {
             kept_extras: None,
             kept_summary: None,
             pending_operations: Vec::new(),
+            step_by: None,
             stored: false,
             quiet_since: None,
         }
@@ -150,6 +160,7 @@ impl Actor {
             folder: folder.ok_or_else(|| Unreadable::new("it names no folder"))?,
             launch: revived.kept.extras.launch(),
             environment: None,
+            created_by: None,
         };
         let extras = revived.kept.extras.clone();
         let model = Model::revived(id, revived, shared);
@@ -197,15 +208,16 @@ impl Actor {
                 biased;
                 input = self.inbox.next() => match input {
                     None => break,
-                    Some(Input::Dispose { done }) => {
+                    Some(Input::Dispose { by, done }) => {
                         self.close().await;
-                        self.forget_everything().await;
+                        self.forget_everything(by).await;
                         // Nobody waits any more when the asking client is gone.
                         let _ = done.send(());
                         return;
                     }
-                    Some(Input::Close { done }) => {
+                    Some(Input::Close { by, done }) => {
                         self.close().await;
+                        self.record(by, Event::SessionClosed);
                         self.settle();
                         self.commit(true).await;
                         let _ = done.send(());
@@ -343,6 +355,7 @@ impl Actor {
         };
         match admitted {
             Ok(admitted) => {
+                self.step_by = Some(client.who());
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), "admitted");
                 if matches!(
                     admitted,
@@ -356,6 +369,10 @@ impl Actor {
             }
             Err(reason) => {
                 tracing::info!(session = %self.model.id, client = %identity.name, action = admit::type_of(&action), %reason, "rejected");
+                if identity.trust == Trust::Agent {
+                    let (shared, what) = (&self.model.shared, admit::type_of(&action));
+                    shared.record_refusal(client, Some(&self.model.id), &what, &reason);
+                }
                 self.reject(client, channel, &action, origin, &reason);
             }
         }
@@ -405,7 +422,10 @@ impl Actor {
         match admitted {
             Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
             Admitted::Resume(action) => return self.resume_turn(action, origin),
-            Admitted::Cancel(_) => self.cancel(client, origin),
+            Admitted::Cancel(turn) => {
+                self.record_cancel(turn);
+                self.cancel(client, origin);
+            }
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
                 self.complete_input(action, answer, Some(origin))
@@ -607,8 +627,12 @@ impl Actor {
         self.closed = true;
     }
 
-    async fn forget_everything(&mut self) {
-        self.keep(vec![Operation::Delete], true).await;
+    async fn forget_everything(&mut self, by: Who) {
+        let title = self.model.session.title.clone();
+        self.record(by, Event::SessionDeleted { title });
+        let mut operations = std::mem::take(&mut self.pending_operations);
+        operations.push(Operation::Delete);
+        self.keep(operations, true).await;
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);

@@ -100,7 +100,9 @@ impl Actor {
         for outgoing in &outbox {
             self.unkept.push(outgoing.on_chat, &outgoing.action);
         }
-        // Who must be swept after a crash is known before it gets anything to do.
+        self.record_step(&outbox);
+        // Who must be swept after a crash is known before it gets anything to do, and what was
+        // decided is in the audit before anybody is told.
         let durable = durable || !self.pending_operations.is_empty();
         let mut operations = std::mem::take(&mut self.pending_operations);
         operations.extend(self.operations(durable));
@@ -221,7 +223,8 @@ impl Actor {
     /// The first thing that is kept of a new session.
     pub(super) async fn keep_first(&mut self) {
         let extras = self.extras();
-        let mut operations: Vec<Operation> = self.state_operation(&extras).into_iter().collect();
+        let mut operations = std::mem::take(&mut self.pending_operations);
+        operations.extend(self.state_operation(&extras));
         self.kept_extras = Some(extras);
         operations.extend(self.summary_operation());
         self.keep(operations, true).await;

@@ -6,6 +6,7 @@
 
 mod actor;
 mod agent;
+mod audit;
 mod commit;
 mod configure;
 mod inbox;
@@ -31,6 +32,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::environment::SessionEnvironment;
+use crate::audit::Who;
 use crate::host::Client;
 use crate::host::Shared;
 use crate::permissions::{AllowAll, Decision, Request, Rule};
@@ -57,6 +59,8 @@ pub struct NewSession {
     pub launch: Launch,
     /// The creating client's environment, if it gave one.
     pub environment: Option<Arc<SessionEnvironment>>,
+    /// Who creates it; nobody when it comes back from the store.
+    pub created_by: Option<Who>,
 }
 
 /// The flags of a session. All but the mode hold for its life.
@@ -145,11 +149,15 @@ pub enum Input {
     },
     /// End the turn and the agent; keep the session.
     Close {
+        /// Who.
+        by: Who,
         /// Told when nothing of the session runs any more.
         done: oneshot::Sender<()>,
     },
     /// The same, and the actor ends.
     Dispose {
+        /// Who.
+        by: Who,
         /// Told when nothing of the session runs any more.
         done: oneshot::Sender<()>,
     },

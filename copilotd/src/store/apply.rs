@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 
+use super::audit;
 use super::batch::{Batch, Operation, ProcessRecord};
 use super::json;
 
@@ -11,7 +12,9 @@ pub(super) fn apply(connection: &Connection, batch: &Batch) -> Result<()> {
     for operation in &batch.operations {
         match operation {
             Operation::Delete => is_known = false,
-            Operation::RecordProcess(_) | Operation::ForgetProcess { .. } => {}
+            Operation::RecordProcess(_)
+            | Operation::ForgetProcess { .. }
+            | Operation::Audit { .. } => {}
             _ if is_known => {}
             _ => {
                 execute(
@@ -84,6 +87,7 @@ fn apply_one(connection: &Connection, session: &str, operation: &Operation) -> R
         Operation::ForgetProcess { pid } => {
             execute(connection, "DELETE FROM processes WHERE pid = ?1", [pid])
         }
+        Operation::Audit { record_json, keep } => audit::append(connection, record_json, *keep),
         Operation::Delete => {
             execute(connection, "DELETE FROM tail WHERE session = ?1", [session])?;
             execute(connection, "DELETE FROM turns WHERE session = ?1", [session])?;

@@ -63,8 +63,15 @@ pub enum Operation {
         /// Its id.
         pid: u32,
     },
-    /// Everything of the session, except its process records: a process does not end because
-    /// its session is deleted.
+    /// Adds a record to the audit, which is of no session and outlives them all.
+    Audit {
+        /// The record.
+        record_json: String,
+        /// How many records are to be kept; older ones may be removed.
+        keep: u64,
+    },
+    /// Everything of the session, except its process records and what the audit has about
+    /// it: a process does not end because its session is deleted.
     Delete,
 }
 
@@ -102,6 +109,7 @@ impl fmt::Debug for Operation {
             Self::CompleteTurn { .. } => "CompleteTurn",
             Self::RecordProcess(_) => "RecordProcess",
             Self::ForgetProcess { .. } => "ForgetProcess",
+            Self::Audit { .. } => "Audit",
             Self::Delete => "Delete",
         };
         write!(f, "{name}({} bytes)", self.bytes())
@@ -130,7 +138,10 @@ impl Operation {
             | Self::AppendTail {
                 action_json: text, ..
             }
-            | Self::CompleteTurn { json: text, .. } => Some(text),
+            | Self::CompleteTurn { json: text, .. }
+            | Self::Audit {
+                record_json: text, ..
+            } => Some(text),
             Self::ClearTail
             | Self::RecordProcess(_)
             | Self::ForgetProcess { .. }
@@ -156,6 +167,7 @@ impl Operation {
                 text,
             } => turn_id.len() + json.len() + text.len(),
             Self::RecordProcess(record) => record.session.len(),
+            Self::Audit { record_json, .. } => record_json.len(),
             Self::ClearTail | Self::ForgetProcess { .. } | Self::Delete => 0,
         };
         OVERHEAD_BYTES + text

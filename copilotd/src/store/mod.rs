@@ -8,6 +8,7 @@
 //! One process uses a database at a time; the daemon's own lock sees to that.
 
 mod apply;
+mod audit;
 mod batch;
 mod connection;
 mod error;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+pub use audit::{AuditCheck, AuditFilter, AuditRow};
 pub use batch::{Batch, Committed, Operation, ProcessRecord};
 pub use error::{Health, NoSpace, Notice, OpenError, StoreError, StoreFull};
 pub use read::{Position, StoredSession, StoredSummary, StoredTurn, TailEntry};
@@ -86,6 +88,7 @@ struct Inner {
     turns_read: AtomicU64,
     numbers: Mutex<Numbers>,
     health: watch::Receiver<Health>,
+    audit: watch::Receiver<()>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -112,11 +115,13 @@ pub fn open_with(path: &Path, limits: Limits) -> Result<(Store, Vec<Notice>), Op
     let queue = Arc::new(Queue::new(limits.queue_bytes, limits.group_bytes));
     queue.push_numbers(numbers.next());
     let (health_sender, health) = watch::channel(Health::Good);
+    let (audit_sender, audit) = watch::channel(());
     let writer = Writer {
         path: opened.path.clone(),
         connection: Some(opened.connection),
         queue: Arc::clone(&queue),
         health: health_sender,
+        audit: audit_sender,
         pace: Pace {
             first_retry: limits.first_retry,
             longest_retry: limits.longest_retry,
@@ -134,6 +139,7 @@ pub fn open_with(path: &Path, limits: Limits) -> Result<(Store, Vec<Notice>), Op
         queue,
         numbers: Mutex::new(numbers),
         health,
+        audit,
         writer: Mutex::new(Some(writer)),
     }));
     Ok((store, notices))
@@ -260,6 +266,36 @@ impl Store {
         self.0
             .readers
             .read("read the processes of an earlier daemon", read::processes)
+    }
+
+    /// The oldest records of the audit that the filter lets through, and the number after which
+    /// to go on.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn audit(
+        &self,
+        filter: &AuditFilter,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<AuditRow>, u64), StoreError> {
+        self.0.readers.read("read the audit", |db| {
+            audit::page(db, filter, max_rows, max_bytes)
+        })
+    }
+
+    /// Follows the chain of the whole audit. Takes a while.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        self.0.readers.read("read the audit", audit::check)
+    }
+
+    /// To be told when records were added to the audit.
+    #[must_use]
+    pub fn watch_audit(&self) -> watch::Receiver<()> {
+        self.0.audit.clone()
     }
 
     /// Hands a batch to the writer; never blocks. Batches are committed in the order in

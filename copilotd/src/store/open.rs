@@ -227,15 +227,15 @@ fn open_sound(path: &Path, check_bytes: u64) -> Result<Connection, Unsound> {
     if bytes <= check_bytes || suspect::is_noted(path) {
         let verdict: String =
             connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" || !salvage::is_whole(&connection)? {
+        if verdict != "ok" || !salvage::is_whole(&connection, version)? {
             tracing::warn!(verdict, "the database is damaged");
             return Err(Unsound::Damaged);
         }
     }
     schema::migrate(&mut connection, version)?;
     let has_every_table = connection.prepare(
-        "SELECT count(*) FROM sessions, states, turns, tail, processes, numbers, title_search, \
-         turn_search",
+        "SELECT count(*) FROM sessions, states, turns, tail, processes, numbers, audit, \
+         title_search, turn_search",
     );
     drop(has_every_table?);
     connection.query_row("SELECT next FROM numbers", [], |_| Ok(()))?;

@@ -13,8 +13,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Result, Row, Statement, ToSql};
 
-use super::json;
-use super::schema::PAGE_BYTES;
+use super::schema::{self, PAGE_BYTES};
+use super::{audit, json};
 
 /// What was recovered.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ const MAX_FAILURES: u32 = 2_000;
 /// One table: how to read a row, how to know it is whole, and how to write it.
 struct Table {
     name: &'static str,
+    /// The first format that has it.
+    since: i64,
     key: &'static str,
     columns: &'static [&'static str],
     /// Columns that must be JSON where they are not null.
@@ -39,41 +41,59 @@ struct Table {
 const TABLES: &[Table] = &[
     Table {
         name: "numbers",
+        since: 1,
         key: "id",
         columns: &["next"],
         json: &[],
     },
     Table {
         name: "sessions",
+        since: 1,
         key: "key",
         columns: &["id", "modified_at", "title", "summary_json"],
         json: &["summary_json"],
     },
     Table {
         name: "states",
+        since: 1,
         key: "key",
         columns: &["session", "state_json"],
         json: &["state_json"],
     },
     Table {
         name: "turns",
+        since: 1,
         key: "key",
         columns: &["session", "ordinal", "turn_id", "json", "text"],
         json: &["json"],
     },
     Table {
         name: "tail",
+        since: 1,
         key: "key",
         columns: &["session", "channel", "action_json"],
         json: &["action_json"],
     },
     Table {
         name: "processes",
+        since: 1,
         key: "pid",
         columns: &["session", "process_group", "start_time"],
         json: &[],
     },
+    Table {
+        name: "audit",
+        since: 2,
+        key: "seq",
+        columns: &["record_json", "hash"],
+        json: &["record_json"],
+    },
 ];
+
+/// The tables of a database of this format.
+fn tables(version: i64) -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().filter(move |table| table.since <= version)
+}
 
 /// Moves what can be read from the copy of a database at `from` into the fresh one `to`.
 ///
@@ -102,8 +122,10 @@ pub(super) fn salvage(from: &Path, to: &mut Connection) -> Result<Salvaged> {
 /// Opens the copy; where its schema cannot be read it gets the one of `fresh`.
 fn open_damaged(path: &Path, fresh: &Connection) -> Result<Connection> {
     let damaged = open_leniently(path)?;
-    let has_schema = TABLES
-        .iter()
+    // A format that makes no sense is damage, and then every table is looked for.
+    let version = schema::version(&damaged).ok();
+    let version = version.filter(|version| (1..=schema::VERSION).contains(version));
+    let has_schema = tables(version.unwrap_or(schema::VERSION))
         .all(|table| damaged.prepare(&select(table, "ASC")).is_ok());
     if has_schema {
         return Ok(damaged);
@@ -281,7 +303,9 @@ fn whole_values<'a>(row: &'a Row<'_>, table: &Table) -> Option<Vec<ValueRef<'a>>
             ValueRef::Null => matches!(*column, "modified_at" | "summary_json"),
             ValueRef::Integer(number) => is_number && (number >= 0 || *column == "start_time"),
             ValueRef::Text(text) => std::str::from_utf8(text).is_ok_and(|text| {
-                !is_number && (!table.json.contains(column) || json::is_json(text))
+                !is_number
+                    && (!table.json.contains(column) || json::is_json(text))
+                    && (*column != "hash" || audit::is_hash(text))
             }),
             ValueRef::Real(_) | ValueRef::Blob(_) => false,
         };
@@ -295,8 +319,8 @@ fn whole_values<'a>(row: &'a Row<'_>, table: &Table) -> Option<Vec<ValueRef<'a>>
 
 /// Whether every value in the database can be what was written. SQLite's own check knows
 /// nothing of what is in a text, and so misses garbage there.
-pub(super) fn is_whole(connection: &Connection) -> Result<bool> {
-    for table in TABLES {
+pub(super) fn is_whole(connection: &Connection, version: i64) -> Result<bool> {
+    for table in tables(version) {
         let list = table.columns.join(", ");
         let mut rows =
             connection.prepare(&format!("SELECT {}, {list} FROM {}", table.key, table.name))?;

@@ -11,7 +11,10 @@ pub(super) const APPLICATION_ID: i32 = 0x636f_7064;
 pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// One file per version, never changed once shipped.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_audit.sql"),
+];
 
 /// The format that this release writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

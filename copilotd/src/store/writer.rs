@@ -42,6 +42,8 @@ pub(super) struct Writer {
     pub(super) connection: Option<Connection>,
     pub(super) queue: Arc<Queue>,
     pub(super) health: watch::Sender<Health>,
+    /// Told after a commit that added to the audit.
+    pub(super) audit: watch::Sender<()>,
     pub(super) pace: Pace,
 }
 
@@ -78,6 +80,9 @@ impl Writer {
                 return;
             };
             let has_deleted = group.iter().any(deletes);
+            if group.iter().any(audits) {
+                self.audit.send_replace(());
+            }
             for (item, result) in group.into_iter().zip(results) {
                 item.resolve(result);
             }
@@ -230,6 +235,11 @@ fn is_durable(item: &Item) -> bool {
 
 fn deletes(item: &Item) -> bool {
     matches!(&item.work, Work::Batch(batch) if batch.operations.contains(&Operation::Delete))
+}
+
+fn audits(item: &Item) -> bool {
+    let is_record = |operation: &Operation| matches!(operation, Operation::Audit { .. });
+    matches!(&item.work, Work::Batch(batch) if batch.operations.iter().any(is_record))
 }
 
 /// Cuts free pages off the end of the file after a deletion.

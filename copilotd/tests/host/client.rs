@@ -11,7 +11,7 @@ use ahp_types::state::{
     ActiveTurn, ChatState, ResponsePart, SessionState, Snapshot, SnapshotState, Turn,
 };
 use copilotd::agent::environment::SessionEnvironment;
-use copilotd::host::identity::{Device, Trust};
+use copilotd::host::identity::{Device, Peer, Trust};
 use copilotd::host::outbound::Next;
 use copilotd::host::{Client, Host};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub(super) struct TestClient {
 
 impl TestClient {
     pub(super) fn new(host: &Arc<Host>, trust: Trust) -> Self {
-        let client = host.connect(trust);
+        let client = host.connect(trust, Peer::default());
         Self::on(host, client)
     }
 

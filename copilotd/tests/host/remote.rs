@@ -1,5 +1,6 @@
 //! What is there for a paired device, and what it may do, method by method.
 
+use copilotd::audit::Who;
 use serde_json::{Value, json};
 
 use super::client::{TestClient, answer, start, text_of};
@@ -329,20 +330,20 @@ async fn a_closed_session_that_is_used_again_stays_off_unless_the_settings_say_o
     let id = session.trim_start_matches("ahp-session:/").to_owned();
     person.run(&session, "one", "hello").await;
     let mut device = world.device("phone").await;
-    assert!(world.host.close_session(&id).await);
+    assert!(world.host.close_session(&id, Who::daemon()).await);
     assert!(listed(&mut device).await.is_empty());
     person.run(&session, "two", "hello").await;
     assert!(listed(&mut device).await.is_empty());
 
     person.act(&session, remote(true)).await;
     world.change_remote(|remote| remote.on_resume = copilotd::config::OnResume::Restore);
-    assert!(world.host.close_session(&id).await);
+    assert!(world.host.close_session(&id, Who::daemon()).await);
     assert!(listed(&mut device).await.is_empty());
     person.run(&session, "three", "hello").await;
     assert_eq!(listed(&mut device).await, std::slice::from_ref(&session));
     // What was turned off by hand is not brought back.
     person.act(&session, remote(false)).await;
-    assert!(world.host.close_session(&id).await);
+    assert!(world.host.close_session(&id, Who::daemon()).await);
     person.run(&session, "four", "hello").await;
     assert!(listed(&mut device).await.is_empty());
 }

@@ -1,5 +1,6 @@
 //! Sessions as a whole: creating, listing, paging through turns, deleting.
 
+use copilotd::audit::Who;
 use copilotd::store::{Batch, Operation};
 use serde_json::{Value, json};
 
@@ -294,7 +295,7 @@ async fn a_closed_session_is_stored_and_the_next_prompt_opens_it() {
     a.state(&session, "idle").await;
     let agent = a.meta(&session)["copilot.agent"]["pid"].to_string();
     let id = session.strip_prefix("ahp-session:/").unwrap();
-    assert!(world.host.close_session(id).await);
+    assert!(world.host.close_session(id, Who::daemon()).await);
     assert!(is_gone(&agent), "the agent lives");
     a.state(&session, "stored").await;
     a.run(&session, "two", "again").await;

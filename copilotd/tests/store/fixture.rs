@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use copilotd::store::{Operation, ProcessRecord};
+use copilotd::store::{AuditFilter, Operation, ProcessRecord, Store};
 
-use crate::harness::{Scratch, state, summary, tail, turn, write};
+use crate::harness::{Scratch, audit, state, summary, tail, turn, write};
 
 fn fixture(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/store-v{version}.db"))
@@ -14,7 +14,7 @@ fn fixture(version: u32) -> PathBuf {
 /// changed. `UPDATE_STORE_FIXTURE=1 cargo test -p copilotd --test store fixture`
 #[test]
 fn the_current_version_has_a_fixture() {
-    let path = fixture(1);
+    let path = fixture(2);
     if path.exists() {
         return;
     }
@@ -34,6 +34,7 @@ fn the_current_version_has_a_fixture() {
             turn("t0", "hello world"),
             turn("t1", "a longer answer"),
             tail("running"),
+            audit("first", 1000),
             Operation::RecordProcess(ProcessRecord {
                 session: "one".to_owned(),
                 pid: 42,
@@ -56,6 +57,42 @@ fn version_1_opens() {
     let scratch = Scratch::new();
     std::fs::copy(fixture(1), scratch.path()).unwrap();
     let store = scratch.open();
+    has_everything(&store);
+    assert_eq!(store.check_audit().unwrap().rows, 0);
+    write(&store, "one", vec![audit("begins", 1000)]);
+    let check = store.check_audit().unwrap();
+    assert_eq!((check.rows, check.problems.len()), (1, 0));
+}
+
+#[test]
+fn version_2_opens() {
+    let scratch = Scratch::new();
+    std::fs::copy(fixture(2), scratch.path()).unwrap();
+    let store = scratch.open();
+    has_everything(&store);
+    let (rows, _) = store.audit(&AuditFilter::default(), 10, 1000).unwrap();
+    assert_eq!(rows[0].record_json, r#"{"event":"first"}"#);
+    let hash = "a9f93da19e4cf4b64884c9ca40951ce35402db35c3abd8881263b3c6babd487d";
+    assert_eq!((rows[0].seq, &*rows[0].hash), (1, hash));
+    write(&store, "one", vec![audit("second", 1000)]);
+    assert_eq!(store.check_audit().unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn a_damaged_version_1_is_recovered() {
+    let scratch = Scratch::new();
+    let mut bytes = std::fs::read(fixture(1)).unwrap();
+    // Its header, with the number of its format, and a part of its schema.
+    bytes[..200].fill(0);
+    std::fs::write(scratch.path(), bytes).unwrap();
+    let (store, notices) = scratch.open_noticing();
+    assert_eq!(notices.len(), 1);
+    assert_eq!(store.load("one", 9).unwrap().unwrap().turns.len(), 2);
+    assert_eq!(store.check_audit().unwrap().rows, 0);
+}
+
+/// What both fixtures have, whichever format they were written in.
+fn has_everything(store: &Store) {
     let listed: Vec<_> = store
         .summaries(None, 10)
         .unwrap()
@@ -85,6 +122,6 @@ fn version_1_opens() {
     assert_eq!(store.search("cafe", 10).unwrap().len(), 1);
     assert_eq!(store.search("hello", 10).unwrap().len(), 1);
     assert!(store.reserve_numbers(1).unwrap().start >= 1001);
-    write(&store, "one", vec![turn("t2", "goes on")]);
+    write(store, "one", vec![turn("t2", "goes on")]);
     assert_eq!(store.turn_ordinal("one", "t2").unwrap(), Some(2));
 }

@@ -123,3 +123,10 @@ pub(crate) fn tail(text: &str) -> Operation {
         action_json: format!("{{\"delta\":\"{text}\"}}"),
     }
 }
+
+pub(crate) fn audit(text: &str, keep: u64) -> Operation {
+    Operation::Audit {
+        record_json: format!("{{\"event\":\"{text}\"}}"),
+        keep,
+    }
+}

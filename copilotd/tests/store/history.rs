@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use copilotd::store::{Batch, Committed, Operation, ProcessRecord, Store};
+use copilotd::store::{AuditFilter, Batch, Committed, Operation, ProcessRecord, Store};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::harness::{NAME, copy_all, fast_folder, state, summary, tail, turn};
+use crate::harness::{NAME, audit, copy_all, fast_folder, state, summary, tail, turn};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Session {
@@ -23,6 +23,7 @@ struct Session {
 struct Model {
     sessions: BTreeMap<String, Session>,
     processes: BTreeMap<u32, String>,
+    audit: Vec<String>,
 }
 
 impl Model {
@@ -34,6 +35,10 @@ impl Model {
             }
             if let Operation::RecordProcess(record) = operation {
                 self.processes.insert(record.pid, record.session.clone());
+                continue;
+            }
+            if let Operation::Audit { record_json, .. } = operation {
+                self.audit.push(record_json.clone());
                 continue;
             }
             if let Operation::ForgetProcess { pid } = operation {
@@ -58,6 +63,7 @@ impl Model {
                 }
                 Operation::RecordProcess(_)
                 | Operation::ForgetProcess { .. }
+                | Operation::Audit { .. }
                 | Operation::Delete => unreachable!(),
             }
         }
@@ -96,6 +102,10 @@ impl Model {
                 },
             );
         }
+        assert_eq!(store.check_audit().unwrap().problems, [""; 0]);
+        let filter = AuditFilter::default();
+        let (audit, _) = store.audit(&filter, usize::MAX, usize::MAX).unwrap();
+        model.audit = audit.into_iter().map(|row| row.record_json).collect();
         for record in store.processes().unwrap() {
             model.processes.insert(record.pid, record.session);
         }
@@ -126,6 +136,7 @@ fn operation(session: usize) -> impl Strategy<Value = Operation> {
             start_time: 7,
         })),
         1 => (1..6_u32).prop_map(|pid| Operation::ForgetProcess { pid }),
+        2 => "[a-z]{0,20}".prop_map(|text| audit(&text, u64::MAX / 2)),
         1 => Just(Operation::Delete),
     ]
 }

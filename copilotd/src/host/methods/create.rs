@@ -62,6 +62,7 @@ impl Host {
             folder,
             launch,
             environment,
+            created_by: Some(client.who()),
         };
         match self.create(new).await {
             Ok(()) => done(&json!(null)),
