@@ -152,14 +152,13 @@ fn it_can_be_followed() {
     let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
     let mut screen = Attached::create(&home, "the screen", json!({}));
     assert_eq!(next()["event"], "session-created");
-    let turn = screen.prompt("ask");
+    screen.prompt("ask");
     assert_eq!(next()["event"], "input");
     assert_eq!(next()["request"], "trust");
     screen.trust_folder();
     assert_eq!(next()["event"], "question-answered");
     assert_eq!(next()["message"], "Which colour?");
-    let cancel = json!({"type": "chat/turnCancelled", "turnId": turn, "duration": 0});
-    assert_eq!(screen.dispatch(&cancel), None);
+    home.copilot(&["cancel", screen.id()]).expect_code(0);
     assert_eq!(next()["action"], "chat/turnCancelled");
     child.kill().unwrap();
     child.wait().unwrap();
