@@ -353,7 +353,7 @@ async fn stored_with_one_turn(world: &World, a: &mut TestClient) -> (String, Str
     let session = a.create(world, json!({})).await;
     a.run(&session, "one", "hello").await;
     let id = session.strip_prefix("ahp-session:/").unwrap().to_owned();
-    assert!(world.host.close_session(&id).await);
+    assert!(world.host.close_session(&id, Who::daemon()).await);
     leave(world, a, &session).await;
     (session, id)
 }
