@@ -12,10 +12,11 @@ use std::sync::OnceLock;
 const FOLDER_VARIABLE: &str = "COPILOT_TEST_BIN_DIR";
 
 /// Package and binary.
-const BINARIES: [(&str, &str); 3] = [
+const BINARIES: [(&str, &str); 4] = [
     ("copilotd", "copilotd"),
     ("copilot-cli", "copilot"),
     ("copilot-agent", "copilot-agent"),
+    ("copilot-relay", "copilot-relay"),
 ];
 
 /// The path of one of the product's binaries.

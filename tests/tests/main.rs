@@ -26,6 +26,7 @@ mod modes;
 mod one_shot;
 mod providers;
 mod random_inputs;
+mod self_hosting;
 mod service;
 mod starting;
 mod terminals;

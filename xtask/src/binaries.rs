@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use crate::run;
 
 /// Packages that make a binary people run.
-const PACKAGES: [&str; 3] = ["copilotd", "copilot-cli", "copilot-agent"];
+const PACKAGES: [&str; 4] = ["copilotd", "copilot-cli", "copilot-agent", "copilot-relay"];
 /// Those binaries.
-const NAMES: [&str; 3] = ["copilotd", "copilot", "copilot-agent"];
+const NAMES: [&str; 4] = ["copilotd", "copilot", "copilot-agent", "copilot-relay"];
 
 /// What every build for development has beyond a release: tests can hold the
 /// daemon at named points. One set for all verbs, so that they share one build.
@@ -18,7 +18,7 @@ pub(crate) const FEATURES: [&str; 2] = ["--features", "copilotd/pause-points"];
 /// Names a folder that has the binaries already; the tests read it too.
 pub(crate) const FOLDER_VARIABLE: &str = "COPILOT_TEST_BIN_DIR";
 
-/// Builds the three binaries with the development profile and returns the
+/// Builds the binaries with the development profile and returns the
 /// folder that has them. Where [`FOLDER_VARIABLE`] names one, it is taken as it is.
 pub(crate) fn build() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {

@@ -169,6 +169,27 @@ fn the_daemon_sees_no_command_line_no_agent_and_no_model() {
 }
 
 #[test]
+fn the_relay_never_sees_what_it_carries() {
+    never(
+        &metadata(),
+        "copilot-relay",
+        &[
+            "copilotd",
+            "copilot-cli",
+            "copilot-agent",
+            "ipc-proto",
+            "ahp",
+            "ahp-types",
+            "agent-client-protocol",
+            "agent-client-protocol-schema",
+            "genai",
+            "ratatui",
+            "crossterm",
+        ],
+    );
+}
+
+#[test]
 fn only_the_daemon_knows_both_the_client_and_the_agent_protocol() {
     let metadata = metadata();
     let both: Vec<_> = metadata

@@ -1,0 +1,248 @@
+//! Joining, leaving, tickets, pairing, claims.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use link_proto::http::{Claim, Claimed, Join, Joined, Ticket as TicketBody};
+use link_proto::ids::PairingId;
+use link_proto::keys::Token;
+use link_proto::names;
+
+use super::credentials::{Credential, credential, set_cookie};
+use super::{Peer, Refusal, read_json};
+use crate::digest::TokenDigest;
+use crate::metrics::Reason;
+use crate::relay::Relay;
+use crate::store::{Admission, Device, Machine, Ticket};
+use crate::words::short;
+
+/// Who a credential belongs to.
+pub(super) enum Caller {
+    Machine(Machine),
+    Device(Device),
+}
+
+/// Who asks.
+pub(super) async fn caller(relay: &Relay, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let unknown = || {
+        relay.metrics.refuse(Reason::Unauthorized);
+        Refusal::unauthorized(
+            "The relay does not know this token. A machine joins with: copilot login --relay URL. \
+             A device is paired on a machine: copilot devices pair",
+        )
+    };
+    let store = &relay.store;
+    match credential(headers, relay.origins.is_secure()).ok_or_else(unknown)? {
+        Credential::Bearer(token) => {
+            let token = TokenDigest::of(&token);
+            if let Some(machine) = store.machine_by_token(token).await? {
+                return Ok(Caller::Machine(machine));
+            }
+            let device = store.device_by_token(token).await?.ok_or_else(unknown)?;
+            Ok(Caller::Device(device))
+        }
+        Credential::Cookie(token) => {
+            let device = store.device_by_token(TokenDigest::of(&token)).await?;
+            Ok(Caller::Device(device.ok_or_else(unknown)?))
+        }
+    }
+}
+
+/// The machine that asks.
+pub(super) async fn machine(relay: &Relay, headers: &HeaderMap) -> Result<Machine, Refusal> {
+    match caller(relay, headers).await? {
+        Caller::Machine(machine) => Ok(machine),
+        Caller::Device(_) => {
+            relay.metrics.refuse(Reason::Unauthorized);
+            Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "not-a-machine",
+                "Only a machine can ask that.",
+            ))
+        }
+    }
+}
+
+/// Counts a request for a secret.
+pub(super) fn pace(relay: &Relay, peer: Peer) -> Result<(), Refusal> {
+    relay.ask_for_secret(peer.0).map_err(|wait| {
+        relay.metrics.refuse(Reason::Rate);
+        Refusal::too_often(wait)
+    })
+}
+
+pub(super) async fn join(
+    State(relay): State<Arc<Relay>>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Result<axum::Json<Joined>, Refusal> {
+    pace(&relay, peer)?;
+    let join: Join = read_json(&relay, body).await?;
+    let account = relay
+        .accounts
+        .of_enrolment(&join.enrolment_token)
+        .ok_or_else(|| {
+            relay.metrics.refuse(Reason::Unauthorized);
+            Refusal::unauthorized(
+                "That is not an enrolment token of this relay. Whoever runs it finds it with: \
+                 copilot-relay enrolment-token --data DIR",
+            )
+        })?;
+    let name = names::clean(&join.name).unwrap_or_else(|| "machine".to_owned());
+    let token = Token::generate()?;
+    let admission = relay
+        .store
+        .join(
+            account,
+            join.machine_id,
+            name,
+            TokenDigest::of(&token),
+            relay.limits.machines,
+        )
+        .await?;
+    match admission {
+        Admission::Done => {
+            tracing::info!(machine = short(join.machine_id), "a machine joined");
+            Ok(axum::Json(Joined {
+                machine_token: token,
+            }))
+        }
+        Admission::Full => {
+            relay.metrics.refuse(Reason::Full);
+            Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "too-many-machines",
+                "As many machines have joined as may. Let one leave (copilot logout), or ask whoever runs the \
+                 relay for --max-machines.",
+            ))
+        }
+        Admission::Taken => Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "machine-taken",
+            "This machine has joined with another account. Let it leave first: copilot logout",
+        )),
+    }
+}
+
+pub(super) async fn leave(
+    State(relay): State<Arc<Relay>>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let machine = machine(&relay, &headers).await?;
+    relay.store.remove_machine(machine.id).await?;
+    relay.switchboard.machine_removed(machine.id);
+    tracing::info!(machine = short(machine.id), "a machine left");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn ticket(
+    State(relay): State<Arc<Relay>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<axum::Json<TicketBody>, Refusal> {
+    pace(&relay, peer)?;
+    let ticket = match caller(&relay, &headers).await? {
+        Caller::Machine(machine) => Ticket::Machine(machine.id),
+        Caller::Device(device) => Ticket::Device(device),
+    };
+    Ok(axum::Json(give(&relay, ticket).await?))
+}
+
+pub(super) async fn pairing_ticket(
+    State(relay): State<Arc<Relay>>,
+    Extension(peer): Extension<Peer>,
+    Path(pairing): Path<String>,
+) -> Result<axum::Json<TicketBody>, Refusal> {
+    pace(&relay, peer)?;
+    let not_open = || {
+        relay.metrics.refuse(Reason::Unauthorized);
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "no-such-pairing",
+            "This pairing link is not open: it was used, it is too old, or its machine is not connected. \
+             Make a new one on the machine: copilot devices pair",
+        )
+    };
+    let pairing: PairingId = pairing.parse().map_err(|_| not_open())?;
+    let machine = relay.switchboard.machine_of_pairing(pairing).await;
+    let machine = machine.ok_or_else(not_open)?;
+    let mut ticket = give(&relay, Ticket::Pairing(pairing)).await?;
+    ticket.machine_id = Some(machine);
+    Ok(axum::Json(ticket))
+}
+
+pub(super) async fn claim(
+    State(relay): State<Arc<Relay>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    pace(&relay, peer)?;
+    let claim: Claim = read_json(&relay, body).await?;
+    let not_good = || {
+        relay.metrics.refuse(Reason::Unauthorized);
+        Refusal::unauthorized("This claim was used or is too old. Pair the device again.")
+    };
+    let Some(Ticket::Claim(device)) = relay
+        .store
+        .take_ticket(TokenDigest::of(&claim.claim))
+        .await?
+    else {
+        return Err(not_good());
+    };
+    let token = Token::generate()?;
+    let digest = TokenDigest::of(&token);
+    if !relay.store.set_device_token(device, digest).await? {
+        // It was revoked in the meantime.
+        return Err(not_good());
+    }
+    tracing::info!(device = short(device.id), "a device got its token");
+    if !headers.contains_key(header::ORIGIN) {
+        let claimed = Claimed {
+            device_token: token,
+        };
+        return Ok(axum::Json(claimed).into_response());
+    }
+    let cookie =
+        set_cookie(Some(&token), relay.origins.is_secure()).ok_or_else(Refusal::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+pub(super) async fn forget_device(
+    State(relay): State<Arc<Relay>>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Caller::Device(device) = caller(&relay, &headers).await? else {
+        relay.metrics.refuse(Reason::Unauthorized);
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "not-a-device",
+            "Only a device can ask that.",
+        ));
+    };
+    relay.store.remove_device(device).await?;
+    relay.switchboard.device_removed(device);
+    tracing::info!(device = short(device.id), "a device left");
+    let cookie = set_cookie(None, relay.origins.is_secure()).ok_or_else(Refusal::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+async fn give(relay: &Relay, ticket: Ticket) -> Result<TicketBody, Refusal> {
+    let secret = Token::generate()?;
+    let kept = relay.store.put_ticket(TokenDigest::of(&secret), ticket);
+    if !kept.await? {
+        relay.metrics.refuse(Reason::Full);
+        return Err(Refusal::full(
+            "Too many tickets wait to be used. Try again.",
+        ));
+    }
+    Ok(TicketBody {
+        ticket: secret,
+        expires_in_ms: u64::try_from(relay.limits.ticket_lifetime.as_millis()).unwrap_or(u64::MAX),
+        machine_id: None,
+    })
+}

@@ -1,0 +1,89 @@
+//! The page for browsers, as it was built into this program.
+//!
+//! The page is `web/dist`; a build without it says so instead.
+
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse as _, Response};
+use rust_embed::RustEmbed;
+
+use super::Refusal;
+
+#[derive(RustEmbed)]
+#[folder = "../web/dist"]
+#[allow_missing = true]
+struct Assets;
+
+/// No inline script or style, nothing from elsewhere, connections to this relay only.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+/// A file of the page.
+pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
+    let path = match uri.path() {
+        "/" => "index.html",
+        path => path.trim_start_matches('/'),
+    };
+    let Some(file) = Assets::get(path) else {
+        if path == "index.html" {
+            return without_a_page();
+        }
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here.");
+        return refusal.into_response();
+    };
+    let hash = file.metadata.sha256_hash();
+    let tag: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let tag = format!("\"{tag}\"");
+    // Files of `assets` have their hash in their name.
+    let kept = if path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let common: [(HeaderName, String); 3] = [
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, kept.to_owned()),
+        (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+    ];
+    if known {
+        return (StatusCode::NOT_MODIFIED, common).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, content_type(path))];
+    (common, kind, file.data.into_owned()).into_response()
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("wasm") => "application/wasm",
+        Some("txt") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+fn without_a_page() -> Response {
+    Html(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>copilot-relay</title>\n\
+         <h1>This is a Copilot relay</h1>\n\
+         <p>It connects the devices of its owner with sessions on their machines, and can read none of what \
+         they say.</p>\n\
+         <p>This build of the relay carries no page, so a browser cannot show a session here. Devices with a \
+         client of their own can connect.</p>\n",
+    )
+    .into_response()
+}

@@ -1,0 +1,151 @@
+//! What a relay remembers: who joined, which device may reach which machine, when a machine was last here,
+//! and the secrets that wait to be used once.
+//!
+//! Must never hold a token (only digests) or anything of a session: none of it ever gets here.
+
+mod schema;
+mod sqlite;
+mod tickets;
+
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use link_proto::ids::{DeviceId, MachineId, PairingId};
+
+use crate::accounts::AccountId;
+use crate::digest::TokenDigest;
+
+pub use sqlite::SqliteStore;
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("the relay's database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The database is of a newer relay.
+    #[error(
+        "the database was written by a newer copilot-relay (schema {found}, this one knows {known}); \
+         start that version again"
+    )]
+    Newer {
+        /// The schema in the file.
+        found: i64,
+        /// The newest schema that this program knows.
+        known: i64,
+    },
+    /// The thread of the database has ended.
+    #[error("the relay's database is closed")]
+    Closed,
+}
+
+/// An answer of the store, later.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A machine that joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its id.
+    pub id: MachineId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its name, for people.
+    pub name: String,
+    /// When it last came or went.
+    pub since: Timestamp,
+}
+
+/// A device that has a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
+/// What became of a machine that wants to join, or of a device that a machine admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is in.
+    Done,
+    /// The account has as many as it may have.
+    Full,
+    /// The id belongs to another account.
+    Taken,
+}
+
+/// What a secret that is used once was given out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticket {
+    /// A machine's socket.
+    Machine(MachineId),
+    /// A device's socket.
+    Device(Device),
+    /// A socket of somebody who has a pairing id.
+    Pairing(PairingId),
+    /// The token of a device that a machine has just admitted.
+    Claim(Device),
+}
+
+/// What a relay remembers. The default is [`SqliteStore`].
+///
+/// What was answered `Ok` has happened and survives a crash, but for tickets, which may be forgotten: whoever
+/// holds one asks for another.
+pub trait Store: Send + Sync {
+    /// A machine joins, or joins again with a new token (the old one is void). `most` is how many an account
+    /// may have.
+    fn join(
+        &self,
+        account: AccountId,
+        machine: MachineId,
+        name: String,
+        token: TokenDigest,
+        most: u32,
+    ) -> Answer<'_, Admission>;
+
+    /// The machine with this token.
+    fn machine_by_token(&self, token: TokenDigest) -> Answer<'_, Option<Machine>>;
+
+    /// The machine with this id.
+    fn machine(&self, machine: MachineId) -> Answer<'_, Option<Machine>>;
+
+    /// The machine came or went, and is called this. May be lost in a crash.
+    fn seen(&self, machine: MachineId, name: String, at: Timestamp) -> Answer<'_, ()>;
+
+    /// The machine leaves for good, with everybody's access to it. Says who had access.
+    fn remove_machine(&self, machine: MachineId) -> Answer<'_, Vec<Device>>;
+
+    /// The machine lets a device in. `most` is how many devices an account may have.
+    fn admit(
+        &self,
+        machine: MachineId,
+        device: DeviceId,
+        name: String,
+        most: u32,
+    ) -> Answer<'_, Admission>;
+
+    /// Gives the device a token; an older one is void. `false`: there is no such device.
+    fn set_device_token(&self, device: Device, token: TokenDigest) -> Answer<'_, bool>;
+
+    /// The device with this token.
+    fn device_by_token(&self, token: TokenDigest) -> Answer<'_, Option<Device>>;
+
+    /// The machines that the device may reach.
+    fn reachable(&self, device: Device) -> Answer<'_, Vec<Machine>>;
+
+    /// The machine lets the device in no more. A device without a machine is forgotten.
+    fn revoke(&self, machine: MachineId, device: DeviceId) -> Answer<'_, ()>;
+
+    /// The machine trusts these devices and no others; says who lost access.
+    fn keep_only(&self, machine: MachineId, devices: Vec<DeviceId>) -> Answer<'_, Vec<DeviceId>>;
+
+    /// The device is forgotten.
+    fn remove_device(&self, device: Device) -> Answer<'_, ()>;
+
+    /// Keeps what a secret is for until it is taken or expires. `false`: too many wait already.
+    fn put_ticket(&self, secret: TokenDigest, ticket: Ticket) -> Answer<'_, bool>;
+
+    /// What the secret was for, once.
+    fn take_ticket(&self, secret: TokenDigest) -> Answer<'_, Option<Ticket>>;
+}

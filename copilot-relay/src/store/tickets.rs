@@ -1,0 +1,67 @@
+//! Secrets that wait to be used once. In memory: they live for seconds.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::Ticket;
+use crate::digest::TokenDigest;
+
+/// All that wait. Bounded: when it is full of live ones, another is refused.
+#[derive(Debug)]
+pub(super) struct Tickets {
+    capacity: usize,
+    lifetime: Duration,
+    waiting: HashMap<TokenDigest, (Ticket, Instant)>,
+}
+
+impl Tickets {
+    pub(super) fn new(capacity: usize, lifetime: Duration) -> Self {
+        Self {
+            capacity,
+            lifetime,
+            waiting: HashMap::new(),
+        }
+    }
+
+    pub(super) fn put(&mut self, secret: TokenDigest, ticket: Ticket, now: Instant) -> bool {
+        if self.waiting.len() >= self.capacity {
+            self.waiting.retain(|_, (_, expires)| *expires > now);
+            if self.waiting.len() >= self.capacity {
+                return false;
+            }
+        }
+        self.waiting.insert(secret, (ticket, now + self.lifetime));
+        true
+    }
+
+    pub(super) fn take(&mut self, secret: TokenDigest, now: Instant) -> Option<Ticket> {
+        let (ticket, expires) = self.waiting.remove(&secret)?;
+        (expires > now).then_some(ticket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use link_proto::ids::MachineId;
+
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_good_once_and_for_a_while_and_only_so_many_wait() {
+        let start = Instant::now();
+        let mut tickets = Tickets::new(2, Duration::from_secs(30));
+        let secret = |n| TokenDigest([n; 32]);
+        let ticket = |n| Ticket::Machine(MachineId([n; 16]));
+        assert!(tickets.put(secret(1), ticket(1), start));
+        assert_eq!(tickets.take(secret(1), start), Some(ticket(1)));
+        assert_eq!(tickets.take(secret(1), start), None, "used");
+
+        assert!(tickets.put(secret(2), ticket(2), start));
+        assert!(tickets.put(secret(3), ticket(3), start));
+        assert!(!tickets.put(secret(4), ticket(4), start), "full");
+        let later = start + Duration::from_secs(30);
+        assert_eq!(tickets.take(secret(2), later), None, "expired");
+        assert!(tickets.put(secret(4), ticket(4), later), "room again");
+        assert_eq!(tickets.take(secret(4), later), Some(ticket(4)));
+    }
+}

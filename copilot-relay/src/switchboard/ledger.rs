@@ -1,0 +1,109 @@
+//! Credit of one direction of a channel.
+//!
+//! Three numbers that only grow: what was accepted from the sender, what was delivered to the receiver, what
+//! the receiver gave back. The sender may be `window` ahead of what was given back, and nothing is given back
+//! that was not delivered, so the relay never holds more than one window, whatever either end says.
+
+use std::sync::Arc;
+
+use super::outbox::Delivered;
+
+/// The sender exceeded its credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overrun;
+
+/// Credit of one direction.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    window_bytes: u64,
+    waiting_messages: u64,
+    accepted_bytes: u64,
+    accepted_messages: u64,
+    returned_bytes: u64,
+    delivered: Arc<Delivered>,
+}
+
+impl Ledger {
+    pub(super) fn new(window_bytes: u64, waiting_messages: u64) -> Self {
+        Self {
+            window_bytes,
+            waiting_messages,
+            accepted_bytes: 0,
+            accepted_messages: 0,
+            returned_bytes: 0,
+            delivered: Arc::default(),
+        }
+    }
+
+    /// Takes a message from the sender; what it returns counts the delivery.
+    pub(super) fn accept(&mut self, payload_bytes: usize) -> Result<Arc<Delivered>, Overrun> {
+        let accepted = self.accepted_bytes + payload_bytes as u64;
+        let ahead = accepted - self.returned_bytes;
+        let waiting = (self.accepted_messages + 1).saturating_sub(self.delivered.messages());
+        if ahead > self.window_bytes || waiting > self.waiting_messages {
+            return Err(Overrun);
+        }
+        self.accepted_bytes = accepted;
+        self.accepted_messages += 1;
+        Ok(Arc::clone(&self.delivered))
+    }
+
+    /// The receiver gives credit back; how much of it counts and is passed on to the sender.
+    pub(super) fn give_back(&mut self, bytes: u32) -> u32 {
+        let may = self
+            .delivered
+            .bytes()
+            .saturating_sub(self.returned_bytes)
+            .min(u64::from(bytes));
+        self.returned_bytes += may;
+        // Not more than `bytes`, which fits.
+        u32::try_from(may).unwrap_or(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::outbox::Outbox;
+    use super::*;
+
+    fn deliver(ledger: &mut Ledger, bytes: usize) -> Result<(), Overrun> {
+        let delivered = ledger.accept(bytes)?;
+        let outbox = Outbox::new(1, 1 << 20);
+        outbox.carry(Bytes::from(vec![0; 4 + bytes]), delivered);
+        assert!(outbox.try_next().unwrap().is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_sender_has_one_window_and_gets_back_what_was_worked_off() {
+        let mut ledger = Ledger::new(100, 10);
+        assert_eq!(deliver(&mut ledger, 60), Ok(()));
+        assert_eq!(deliver(&mut ledger, 40), Ok(()));
+        assert_eq!(deliver(&mut ledger, 1), Err(Overrun));
+        assert_eq!(ledger.give_back(70), 70);
+        assert_eq!(deliver(&mut ledger, 71), Err(Overrun));
+        assert_eq!(deliver(&mut ledger, 70), Ok(()));
+    }
+
+    #[test]
+    fn a_receiver_cannot_give_back_what_it_did_not_get() {
+        let mut ledger = Ledger::new(100, 10);
+        assert_eq!(ledger.give_back(1_000), 0, "nothing was sent");
+        let _waits = ledger.accept(80).unwrap();
+        assert_eq!(ledger.give_back(80), 0, "it is still in the relay");
+        assert_eq!(deliver(&mut ledger, 20), Ok(()));
+        assert_eq!(ledger.give_back(u32::MAX), 20);
+        assert_eq!(ledger.give_back(u32::MAX), 0);
+    }
+
+    #[test]
+    fn tiny_messages_are_bounded_too() {
+        let mut ledger = Ledger::new(100, 3);
+        for _ in 0..3 {
+            assert!(ledger.accept(1).is_ok());
+        }
+        assert_eq!(ledger.accept(1).err(), Some(Overrun));
+    }
+}

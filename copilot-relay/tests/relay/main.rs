@@ -1,0 +1,12 @@
+//! The relay over real sockets: a server, HTTP and websocket clients, a clock that the test advances.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod channels;
+mod http;
+mod life;
+mod limits;
+mod pairing;
+mod polls;
+mod presence;
+mod support;
