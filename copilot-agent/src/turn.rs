@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent_client_protocol::v1::schema::{
     ContentBlock, ContentChunk, SessionInfoUpdate, SessionUpdate, StopReason,
-    ToolCall as AcpToolCall, ToolCallStatus, ToolCallUpdate, ToolCallUpdateFields,
+    ToolCall as AcpToolCall, ToolCallStatus, ToolCallUpdate, ToolCallUpdateFields, ToolKind,
 };
 use futures_util::StreamExt;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use crate::{
     model::{EndReason, Model, ModelError, ModelEvent, ModelRequest, Usage},
     prompt,
     session::RunningTurn,
-    tools::{self, Decision, Host, Outcome, Tool, ToolContext, text_content},
+    tools::{self, Decision, Host, Outcome, Permission, Tool, ToolContext, text_content},
 };
 
 /// Most calls of the model in one turn.
@@ -257,14 +257,20 @@ impl Loop<'_> {
             host: Arc::clone(&self.host),
             cancel: cancel.clone(),
             background: self.background.clone(),
+            grant: Arc::default(),
         };
+        let grant = Arc::clone(&context.grant);
         let prepared = match tool.prepare(&call.input, &context) {
             Ok(prepared) => prepared,
             Err(reason) => return self.refuse(call, reason).await,
         };
         let mut view = ToolView {
             title: prepared.title,
-            kind: tool.kind(),
+            kind: match (prepared.permission, tool.kind()) {
+                // An edit that turned out to be impossible only tells what it read.
+                (Permission::ReadInside, ToolKind::Edit) => ToolKind::Read,
+                (_, kind) => kind,
+            },
             content: prepared.content,
             locations: prepared.locations,
         };
@@ -272,14 +278,35 @@ impl Loop<'_> {
         self.host
             .update(SessionUpdate::ToolCall(announced.clone()))
             .await;
-        if prepared.needs_permission {
+        let is_asked = match prepared.permission {
+            Permission::NotNeeded => false,
+            Permission::ReadInside => self.host.decides_reads(),
+            Permission::Needed => true,
+        };
+        if is_asked {
+            let mut request = ToolCallUpdate::from(announced);
+            if let Some(details) = prepared.details {
+                let found = tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => Err(Outcome::cancelled("Cancelled.")),
+                    found = details => found,
+                };
+                match found {
+                    Ok(meta) => request = request.meta(meta),
+                    Err(outcome) => return self.conclude(call, view, outcome).await,
+                }
+            }
             let decision = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Decision::Cancelled,
-                decision = self.host.request_permission(ToolCallUpdate::from(announced)) => decision,
+                decision = self.host.request_permission(request) => decision,
             };
             let outcome = match decision {
-                Decision::Allowed => None,
+                Decision::Allowed(granted) => {
+                    // It is empty until here: a call is asked about once.
+                    let _ = grant.set(granted);
+                    None
+                }
                 Decision::Denied(reason) => Some(Outcome::new(ToolStatus::Denied, reason)),
                 Decision::Cancelled => {
                     // Also when only the request was: nobody wants the turn to go on.

@@ -387,6 +387,12 @@ pub fn open_permission(chat: &ChatState) -> Option<(String, ToolCallPendingConfi
     })
 }
 
+/// Whether somebody is asked about a permission. What a rule denies waits for an instant as well,
+/// without any choices.
+pub fn is_asked(chat: &ChatState) -> bool {
+    open_permission(chat).is_some_and(|(_, call)| !call.options.unwrap_or_default().is_empty())
+}
+
 /// The first question that waits for an answer.
 pub fn open_input(chat: &ChatState) -> Option<ChatInputRequest> {
     let turn = chat.active_turn.as_ref()?;

@@ -10,6 +10,7 @@
 
 mod agent_trust;
 mod answers;
+mod approvals;
 mod audit;
 mod cancel;
 mod content;
@@ -17,13 +18,16 @@ mod conversation;
 mod crash_points;
 mod crashes;
 mod exit_codes;
+mod fetch;
 mod floods;
 mod foreign_client;
 mod full_disk;
 mod hostile_clients;
 mod long;
+mod managed;
 mod modes;
 mod one_shot;
+mod paths;
 mod providers;
 mod random_inputs;
 mod self_hosting;

@@ -19,6 +19,8 @@ pub(super) struct ClientAbilities {
     pub(super) form: bool,
     /// It shows the output of commands while they run.
     pub(super) terminal_output: bool,
+    /// It wants to decide about reading inside the session's folder, too.
+    pub(super) decides_reads: bool,
 }
 
 /// The connection to the client, for one session.
@@ -76,6 +78,10 @@ impl Host for SessionClient {
 
     fn shows_terminal_output(&self) -> bool {
         self.abilities.terminal_output
+    }
+
+    fn decides_reads(&self) -> bool {
+        self.abilities.decides_reads
     }
 }
 

@@ -1,15 +1,20 @@
 //! Permission requests: what is asked, and what an answer means. Pure.
 
 use agent_client_protocol::v1::schema::{
-    PermissionOption, PermissionOptionKind, RequestPermissionOutcome, RequestPermissionResponse,
+    Meta, PermissionOption, PermissionOptionKind, RequestPermissionOutcome,
+    RequestPermissionResponse,
 };
 
-use crate::tools::Decision;
+use crate::tools::{Decision, Grant};
 
 /// Words of the person with a denial.
 const WORDS: &str = "copilot.words";
 /// A reason of the client's own.
 const REASON: &str = "copilot.reason";
+/// The real paths that a yes is about.
+const PATHS: &str = "copilot.paths";
+/// What a search that was allowed leaves out.
+const WITHHELD: &str = "copilot.withheld";
 
 const ALLOW: &str = "allow-once";
 const REJECT: &str = "reject-once";
@@ -25,7 +30,7 @@ pub(super) fn options() -> Vec<PermissionOption> {
 pub(super) fn decision(response: &RequestPermissionResponse) -> Decision {
     match &response.outcome {
         RequestPermissionOutcome::Selected(selected) if &*selected.option_id.0 == ALLOW => {
-            Decision::Allowed
+            Decision::Allowed(grant(response.meta.as_ref()))
         }
         RequestPermissionOutcome::Cancelled => Decision::Cancelled,
         _ => {
@@ -43,6 +48,18 @@ pub(super) fn decision(response: &RequestPermissionResponse) -> Decision {
                     .to_owned(),
             })
         }
+    }
+}
+
+/// What a client says with its yes.
+fn grant(meta: Option<&Meta>) -> Grant {
+    let said = |key: &str| meta.and_then(|meta| meta.get(key)).cloned();
+    Grant {
+        // What is said and not understood covers nothing.
+        paths: said(PATHS).map(|paths| serde_json::from_value(paths).unwrap_or_default()),
+        withheld: said(WITHHELD)
+            .and_then(|withheld| serde_json::from_value(withheld).ok())
+            .unwrap_or_default(),
     }
 }
 
@@ -77,7 +94,7 @@ mod tests {
         ] {
             let parsed: RequestPermissionResponse = serde_json::from_value(response).unwrap();
             match (decision(&parsed), expected) {
-                (Decision::Allowed, Ok(())) => {}
+                (Decision::Allowed(_), Ok(())) => {}
                 (Decision::Denied(reason), Err(words)) => {
                     assert!(reason.contains(words), "{reason}")
                 }

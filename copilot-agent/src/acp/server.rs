@@ -196,16 +196,17 @@ impl Server {
 
     fn initialize(&self, request: &InitializeRequest) -> InitializeResponse {
         let client = &request.client_capabilities;
+        let said = |key: &str| {
+            let meta = client.meta.as_ref();
+            meta.and_then(|meta| meta.get(key)?.as_bool()) == Some(true)
+        };
         *lock(&self.abilities) = ClientAbilities {
             form: client
                 .elicitation
                 .as_ref()
                 .is_some_and(|elicitation| elicitation.supports_form()),
-            terminal_output: client
-                .meta
-                .as_ref()
-                .and_then(|meta| meta.get("terminal_output")?.as_bool())
-                .unwrap_or(false),
+            terminal_output: said("terminal_output"),
+            decides_reads: said("copilot.decidesReads"),
         };
         let keeps = self.state_dir.is_some();
         let mut session = SessionCapabilities::new();

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Outcome, Prepared, Question, Tool, ToolContext, read_input};
+use super::{Answer, Outcome, Permission, Prepared, Question, Tool, ToolContext, read_input};
 use crate::{model::ToolSpec, prompt};
 
 /// Most answers to choose from.
@@ -73,7 +73,8 @@ impl Tool for AskUser {
             title,
             locations: Vec::new(),
             content: Vec::new(),
-            needs_permission: false,
+            permission: Permission::NotNeeded,
+            details: None,
             run: async move {
                 let answer = tokio::select! {
                     answer = context.host.ask(&context.call_id, &question) => answer,

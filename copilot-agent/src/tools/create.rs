@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Outcome, Prepared, Tool, ToolContext, blocking, files, paths, read_input};
+use super::{Outcome, Permission, Prepared, Tool, ToolContext, blocking, files, paths, read_input};
 use crate::model::ToolSpec;
 
 pub(super) struct Create;
@@ -56,9 +56,13 @@ impl Tool for Create {
             title: format!("Create {shown}"),
             locations: vec![ToolCallLocation::new(&target.path)],
             content: diff.clone(),
-            needs_permission: true,
+            permission: Permission::Needed,
+            details: None,
             run: async move {
                 let lines = input.content.lines().count();
+                if let Err(reason) = context.granted().check(&target.path, &shown) {
+                    return Outcome::failed(reason);
+                }
                 let work = move |_: &_| files::create(&target.path, input.content.as_bytes());
                 match blocking(&context, work).await {
                     Ok(Ok(())) => Outcome::completed(format!("Created {shown} ({lines} lines)."))
@@ -117,7 +121,7 @@ mod tests {
         let cwd = folder.path().canonicalize().unwrap();
         let input = json!({"path": "a.txt", "content": "hello"});
         let prepared = prepare(&Create, &cwd, &input).unwrap();
-        assert!(prepared.needs_permission);
+        assert_eq!(prepared.permission, Permission::Needed);
         let diff: ToolCallContent = Diff::new(cwd.join("a.txt"), "hello").into();
         assert_eq!(prepared.content, [diff]);
         assert!(!cwd.join("a.txt").exists());

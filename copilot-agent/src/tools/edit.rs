@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::{Outcome, Prepared, Tool, ToolContext, blocking, files, paths, read_input};
+use super::{Outcome, Permission, Prepared, Tool, ToolContext, blocking, files, paths, read_input};
 use crate::model::ToolSpec;
 
 /// Most lines that near misses are looked for in; further ones are not looked at.
@@ -73,10 +73,8 @@ impl Tool for Edit {
         });
         let (before, change) = match change {
             Ok(change) => change,
-            // Outside of the folder reading needs a permission as well, and these words tell
-            // what is in the file.
-            Err(reason) if !target.inside => return Ok(refusal(&target.path, &shown, reason)),
-            Err(reason) => return Err(reason),
+            // These words tell what is in the file, so it must be allowed to read it.
+            Err(reason) => return Ok(refusal(&target, &shown, reason)),
         };
         let content: ToolCallContent = Diff::new(&target.path, &change.after)
             .old_text(before.clone())
@@ -88,11 +86,14 @@ impl Tool for Edit {
             title: format!("Edit {shown}"),
             locations: vec![location],
             content: diff.clone(),
-            needs_permission: true,
+            permission: Permission::Needed,
+            details: None,
             run: async move {
                 let places = change.places;
                 let written = shown.clone();
+                let grant = context.granted();
                 let work = move |_: &_| {
+                    grant.check(&target.path, &written)?;
                     // What was allowed is the change that was shown.
                     if files::read_text(&target.path, &written)? != before {
                         return Err(format!(
@@ -118,12 +119,13 @@ impl Tool for Edit {
 }
 
 /// An edit that cannot be made, said only when the file may be looked at.
-fn refusal(path: &std::path::Path, shown: &str, reason: String) -> Prepared {
+fn refusal(target: &paths::Target, shown: &str, reason: String) -> Prepared {
     Prepared {
         title: format!("Edit {shown}"),
-        locations: vec![ToolCallLocation::new(path)],
+        locations: vec![ToolCallLocation::new(&target.path)],
         content: Vec::new(),
-        needs_permission: true,
+        permission: Permission::to_read(target),
+        details: None,
         run: async move { Outcome::failed(reason) }.boxed(),
     }
 }
@@ -319,7 +321,7 @@ mod tests {
         std::fs::write(&path, CODE).unwrap();
         let input = json!({"path": "main.rs", "old": "Helo", "new": "Hello"});
         let prepared = prepare(&Edit, &cwd, &input).unwrap();
-        assert!(prepared.needs_permission);
+        assert_eq!(prepared.permission, Permission::Needed);
         assert_eq!(prepared.locations[0].line, Some(2));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), CODE);
         let outcome = prepared.run.await;
@@ -356,7 +358,7 @@ mod tests {
         std::fs::write(folder.path().join("a"), "secret").unwrap();
         let input = json!({"path": "../a", "old": "secrets", "new": "x"});
         let prepared = prepare(&Edit, &cwd, &input).unwrap();
-        assert!(prepared.needs_permission);
+        assert_eq!(prepared.permission, Permission::Needed);
     }
 
     #[tokio::test]

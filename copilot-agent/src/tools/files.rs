@@ -1,20 +1,27 @@
 //! Reading and writing whole files: bounded, and atomically.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::{
+    grant,
+    place::{self, Place},
 };
 
 /// The largest file that is read whole.
 pub(super) const MAX_FILE_BYTES: u64 = 20 * 1024 * 1024;
 
-/// The bytes of a regular file.
+/// The bytes of a regular file. `path` is absolute and has no links: see [`Place`].
 ///
 /// # Errors
-/// When it is missing, no file, or too large.
+/// When it is missing, no file, too large, or leads through a link.
 pub(super) fn read(path: &Path, shown: &str) -> Result<Vec<u8>, String> {
-    let metadata = fs::metadata(path).map_err(|error| describe(shown, &error))?;
+    let failed = |error: io::Error| describe(shown, &error);
+    let file = open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(format!("{shown} is a folder."));
     }
@@ -29,7 +36,20 @@ pub(super) fn read(path: &Path, shown: &str) -> Result<Vec<u8>, String> {
             metadata.len()
         ));
     }
-    fs::read(path).map_err(|error| describe(shown, &error))
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Opens a file for reading. `path` is absolute and has no links.
+///
+/// # Errors
+/// When it is missing or leads through a link.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    Place::of(path, false)?.open()
 }
 
 /// The text of a file.
@@ -49,39 +69,31 @@ pub(super) fn is_binary(bytes: &[u8]) -> bool {
     bytes.iter().take(8_000).any(|byte| *byte == 0)
 }
 
-/// Replaces the content of an existing file; its mode stays.
+/// Replaces the content of an existing file; its mode stays. `path` is absolute and has no links.
 ///
 /// # Errors
-/// When the system refuses; the file is then as it was.
+/// When the system refuses or the path leads through a link; the file is then as it was.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let permissions = fs::metadata(path)?.permissions();
-    let temporary = Temporary::write(path, content)?;
-    fs::set_permissions(&temporary.path, permissions)?;
-    fs::rename(&temporary.path, path)
+    let place = Place::of(path, false)?;
+    let mode = place::mode_of(&place.open()?)?;
+    place.replace(content, mode)
 }
 
-/// Makes a file that must not exist, and the folders that it is in.
+/// Makes a file that must not exist, and the folders that it is in. `path` is absolute and has no
+/// links.
 ///
 /// # Errors
-/// `AlreadyExists` when somebody was faster, and when the system refuses.
+/// `AlreadyExists` when somebody was faster, and when the system refuses or the path leads through
+/// a link.
 pub(super) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let temporary = Temporary::write(path, content)?;
-    // A link never replaces anything, unlike a rename.
-    match fs::hard_link(&temporary.path, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            // Some file systems have no links.
-            let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-            file.write_all(content)
-        }
-        result => result,
-    }
+    Place::of(path, true)?.create(content)
 }
 
 /// An error of the system, with what it is about.
 pub(super) fn describe(shown: &str, error: &io::Error) -> String {
+    if place::leads_elsewhere(error) {
+        return grant::elsewhere(shown);
+    }
     match error.kind() {
         io::ErrorKind::NotFound => format!("{shown} does not exist."),
         io::ErrorKind::PermissionDenied => format!("{shown}: the system denies access."),
@@ -89,45 +101,15 @@ pub(super) fn describe(shown: &str, error: &io::Error) -> String {
     }
 }
 
-/// A complete file beside the one it is for, removed when it was not used.
-struct Temporary {
-    path: PathBuf,
-}
-
-impl Temporary {
-    fn write(target: &Path, content: &[u8]) -> io::Result<Self> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        // File names are limited to 255 bytes.
-        let name: String = name.chars().take(40).collect();
-        let unique = uuid::Uuid::new_v4().simple();
-        let path = target.with_file_name(format!(".{name}.{unique}.tmp"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        let temporary = Self { path };
-        file.write_all(content)?;
-        file.sync_all()?;
-        Ok(temporary)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename there is nothing left to remove.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn replacing_keeps_the_mode_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.sh");
+        let path = folder.path().canonicalize().unwrap().join("run.sh");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         replace(&path, b"new").unwrap();
@@ -142,7 +124,7 @@ mod tests {
     #[test]
     fn creating_never_replaces() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b/c.txt");
+        let path = folder.path().canonicalize().unwrap().join("a/b/c.txt");
         create(&path, b"one").unwrap();
         let error = create(&path, b"two").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);

@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Prepared, Tool, ToolContext, blocking, paths, read_input, walk};
+use super::{
+    Outcome, Permission, Prepared, Tool, ToolContext, blocking, files, paths, place, read_input,
+    walk,
+};
 use crate::model::ToolSpec;
 
 /// Most paths that are listed.
@@ -57,20 +60,31 @@ impl Tool for Glob {
             title,
             locations: vec![ToolCallLocation::new(&target.path)],
             content: Vec::new(),
-            needs_permission: !target.inside,
+            permission: Permission::to_read(&target),
+            details: None,
             run: async move {
                 if !target.path.is_dir() {
                     return Outcome::failed(format!("{shown} is not a folder."));
+                }
+                let grant = context.granted();
+                if let Err(reason) = grant.check(&target.path, &shown) {
+                    return Outcome::failed(reason);
                 }
                 let cwd = context.cwd.clone();
                 let work = move |cancel: &CancellationToken| {
                     let mut found: Vec<String> = walk::files(&target.path)
                         .take_while(|_| !cancel.is_cancelled())
+                        .filter(|entry| !grant.withheld.covers(entry.path(), &target.path))
                         .filter(|entry| {
                             entry
                                 .path()
                                 .strip_prefix(&target.path)
                                 .is_ok_and(|relative| matcher.is_match(relative))
+                        })
+                        // A folder may have become a link while it was searched.
+                        .filter(|entry| {
+                            let opened = files::open(entry.path());
+                            !opened.is_err_and(|error| place::leads_elsewhere(&error))
                         })
                         .take(MAX_PATHS + 1)
                         .map(|entry| {
@@ -146,7 +160,7 @@ mod tests {
             }
         }
         let outside = prepare(&Glob, cwd, &json!({"pattern": "*", "path": "/etc"})).unwrap();
-        assert!(outside.needs_permission);
+        assert_eq!(outside.permission, Permission::Needed);
     }
 
     #[tokio::test]

@@ -11,7 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Prepared, Tool, ToolContext, blocking, paths, read_input, walk};
+use super::{
+    Outcome, Permission, Prepared, Tool, ToolContext, blocking, files, grant::Withheld, paths,
+    read_input, walk,
+};
 use crate::model::ToolSpec;
 
 /// Most lines that are listed.
@@ -73,14 +76,24 @@ impl Tool for Grep {
             title,
             locations: vec![ToolCallLocation::new(&target.path)],
             content: Vec::new(),
-            needs_permission: !target.inside,
+            permission: Permission::to_read(&target),
+            details: None,
             run: async move {
                 if !target.path.exists() {
                     return Outcome::failed(format!("{shown} does not exist."));
                 }
+                let grant = context.granted();
+                if let Err(reason) = grant.check(&target.path, &shown) {
+                    return Outcome::failed(reason);
+                }
                 let cwd = context.cwd.clone();
                 let work = move |cancel: &CancellationToken| {
-                    search(&matcher, &target.path, glob.as_ref(), &cwd, cancel)
+                    let scope = Scope {
+                        root: &target.path,
+                        glob: glob.as_ref(),
+                        withheld: &grant.withheld,
+                    };
+                    search(&matcher, &scope, &cwd, cancel)
                 };
                 match blocking(&context, work).await {
                     Ok(text) => Outcome::completed(text),
@@ -92,10 +105,16 @@ impl Tool for Grep {
     }
 }
 
+/// Which files are searched.
+struct Scope<'a> {
+    root: &'a Path,
+    glob: Option<&'a GlobMatcher>,
+    withheld: &'a Withheld,
+}
+
 fn search(
     matcher: &RegexMatcher,
-    root: &Path,
-    glob: Option<&GlobMatcher>,
+    scope: &Scope<'_>,
     cwd: &Path,
     cancel: &CancellationToken,
 ) -> String {
@@ -106,13 +125,15 @@ fn search(
         .build();
     let mut text = String::new();
     let mut count = 0;
-    for entry in walk::files(root) {
+    for entry in walk::files(scope.root) {
         if cancel.is_cancelled() || count > MAX_MATCHES {
             break;
         }
         let path = entry.path();
-        let relative = path.strip_prefix(root).unwrap_or(path);
-        if glob.is_some_and(|glob| !glob.is_match(relative)) {
+        let relative = path.strip_prefix(scope.root).unwrap_or(path);
+        if scope.glob.is_some_and(|glob| !glob.is_match(relative))
+            || scope.withheld.covers(path, scope.root)
+        {
             continue;
         }
         let shown = path.strip_prefix(cwd).unwrap_or(path).display().to_string();
@@ -146,9 +167,9 @@ fn search_file(
     count: &mut usize,
     cancel: &CancellationToken,
 ) -> std::io::Result<()> {
-    searcher.search_path(
+    searcher.search_file(
         matcher,
-        path,
+        &files::open(path)?,
         Lossy(|number, line| {
             *count += 1;
             if *count > MAX_MATCHES || cancel.is_cancelled() {
@@ -208,7 +229,7 @@ mod tests {
             }
         }
         let outside = prepare(&Grep, cwd, &json!({"pattern": "x", "path": "/etc"})).unwrap();
-        assert!(outside.needs_permission);
+        assert_eq!(outside.permission, Permission::Needed);
     }
 
     #[tokio::test]

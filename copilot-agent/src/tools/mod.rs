@@ -8,17 +8,24 @@
 mod ask_user;
 mod create;
 mod edit;
+mod fetch;
 mod files;
 mod glob;
+mod grant;
 mod grep;
+mod html;
 mod paths;
+mod place;
 mod shell;
 mod shell_output;
 mod update_todo;
 mod view;
 mod walk;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use agent_client_protocol::v1::schema::{
     ContentBlock, Meta, SessionUpdate, ToolCallContent, ToolCallLocation, ToolCallUpdate, ToolKind,
@@ -29,6 +36,8 @@ use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{conversation::ToolStatus, model::ToolSpec};
+
+pub use grant::{Grant, Withheld};
 
 /// The client, as far as a turn and its tools need it.
 pub trait Host: Send + Sync {
@@ -44,13 +53,16 @@ pub trait Host: Send + Sync {
 
     /// Whether the client shows the output of a command while it runs.
     fn shows_terminal_output(&self) -> bool;
+
+    /// Whether the client wants to decide about reading inside the session's folder, too.
+    fn decides_reads(&self) -> bool;
 }
 
 /// The answer to a permission request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The call may run.
-    Allowed,
+    /// The call may run, within this.
+    Allowed(Grant),
     /// It may not; the text tells the model why.
     Denied(String),
     /// The turn is being cancelled.
@@ -94,7 +106,40 @@ pub struct ToolContext {
     pub cancel: CancellationToken,
     /// Owns what goes on after a call, until the agent ends.
     pub background: TaskTracker,
+    /// What came with the permission, once the call runs; empty when none was asked for.
+    pub grant: Arc<OnceLock<Grant>>,
 }
+
+impl ToolContext {
+    /// What came with the permission.
+    fn granted(&self) -> Grant {
+        self.grant.get().cloned().unwrap_or_default()
+    }
+}
+
+/// What must be allowed before a call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// It neither reads nor changes anything.
+    NotNeeded,
+    /// It reads inside the session's folder, which only some clients want to decide about.
+    ReadInside,
+    /// It must be asked for.
+    Needed,
+}
+
+impl Permission {
+    /// To read what a path leads to.
+    fn to_read(target: &paths::Target) -> Self {
+        match target.inside {
+            true => Self::ReadInside,
+            false => Self::Needed,
+        }
+    }
+}
+
+/// What must be found out before a permission is asked for, and goes with the question.
+pub type Details = BoxFuture<'static, Result<Meta, Outcome>>;
 
 /// A call that can run.
 pub struct Prepared {
@@ -104,8 +149,10 @@ pub struct Prepared {
     pub locations: Vec<ToolCallLocation>,
     /// What a person should see before allowing it: the diff of a write.
     pub content: Vec<ToolCallContent>,
-    /// Whether it must be allowed first.
-    pub needs_permission: bool,
+    /// What must be allowed first.
+    pub permission: Permission,
+    /// What to find out before it is asked for.
+    pub details: Option<Details>,
     /// Does it.
     pub run: BoxFuture<'static, Outcome>,
 }
@@ -182,6 +229,7 @@ pub fn all() -> Vec<Box<dyn Tool>> {
         Box::new(edit::Edit),
         Box::new(grep::Grep),
         Box::new(glob::Glob),
+        Box::new(fetch::Fetch),
         Box::new(ask_user::AskUser),
         Box::new(update_todo::UpdateTodo),
     ]

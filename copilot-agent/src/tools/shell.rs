@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Host, Outcome, Prepared, Tool, ToolContext, read_input,
+    Host, Outcome, Permission, Prepared, Tool, ToolContext, read_input,
     shell_output::{Bounded, Decoder},
 };
 use crate::{conversation::ToolStatus, model::ToolSpec, process::CommandTree, prompt};
@@ -101,7 +101,8 @@ impl Tool for Shell {
             title,
             locations: Vec::new(),
             content: Vec::new(),
-            needs_permission: true,
+            permission: Permission::Needed,
+            details: None,
             run: async move {
                 match run(&input.command, Duration::from_millis(limit), &context).await {
                     Ok(outcome) => outcome,

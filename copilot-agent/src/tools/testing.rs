@@ -13,7 +13,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Answer, Decision, Host, Outcome, Prepared, Question, Tool, ToolContext};
+use super::{Answer, Decision, Grant, Host, Outcome, Prepared, Question, Tool, ToolContext};
 
 #[derive(Default)]
 pub(crate) struct TestHost {
@@ -34,7 +34,7 @@ impl Host for TestHost {
     }
 
     fn request_permission(&self, _call: ToolCallUpdate) -> BoxFuture<'_, Decision> {
-        async { Decision::Allowed }.boxed()
+        async { Decision::Allowed(Grant::default()) }.boxed()
     }
 
     fn ask<'a>(&'a self, _call_id: &'a str, question: &'a Question) -> BoxFuture<'a, Answer> {
@@ -45,6 +45,10 @@ impl Host for TestHost {
 
     fn shows_terminal_output(&self) -> bool {
         true
+    }
+
+    fn decides_reads(&self) -> bool {
+        false
     }
 }
 
@@ -72,6 +76,7 @@ pub(crate) fn context(cwd: &Path) -> (ToolContext, Arc<TestHost>) {
         host: host.clone(),
         cancel: CancellationToken::new(),
         background: TaskTracker::new(),
+        grant: Arc::default(),
     };
     (context, host)
 }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Outcome, Prepared, Tool, ToolContext, read_input};
+use super::{Outcome, Permission, Prepared, Tool, ToolContext, read_input};
 use crate::model::ToolSpec;
 
 /// Most steps of a list.
@@ -84,7 +84,8 @@ impl Tool for UpdateTodo {
             title: format!("Update the list of steps ({summary})"),
             locations: Vec::new(),
             content: Vec::new(),
-            needs_permission: false,
+            permission: Permission::NotNeeded,
+            details: None,
             run: async move {
                 let entries = items
                     .into_iter()

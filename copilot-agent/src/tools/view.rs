@@ -1,13 +1,15 @@
 //! `view`: a file with line numbers, or the entries of a folder.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, path::Path};
 
 use agent_client_protocol::v1::schema::{ToolCallLocation, ToolKind};
 use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Outcome, Prepared, Tool, ToolContext, blocking, files, paths, read_input};
+use super::{
+    Outcome, Permission, Prepared, Tool, ToolContext, blocking, files, paths, place, read_input,
+};
 use crate::model::ToolSpec;
 
 /// Most lines that are shown at once.
@@ -72,9 +74,12 @@ impl Tool for View {
             title,
             locations: vec![location],
             content: Vec::new(),
-            needs_permission: !target.inside,
+            permission: Permission::to_read(&target),
+            details: None,
             run: async move {
+                let grant = context.granted();
                 let work = move |_: &_| {
+                    grant.check(&target.path, &shown)?;
                     if target.path.is_dir() {
                         list(&target.path, &shown)
                     } else {
@@ -94,16 +99,17 @@ impl Tool for View {
 }
 
 fn list(path: &Path, shown: &str) -> Result<String, String> {
-    let entries = fs::read_dir(path).map_err(|error| files::describe(shown, &error))?;
+    let entries = place::entries(path).map_err(|error| files::describe(shown, &error))?;
     let mut names: Vec<String> = entries
-        .flatten()
+        .into_iter()
         .map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => format!("{name}/"),
-                Ok(kind) if kind.is_symlink() => format!("{name}@"),
-                _ => name,
-            }
+            let name = entry.name.to_string_lossy();
+            let mark = match entry {
+                _ if entry.is_folder => "/",
+                _ if entry.is_link => "@",
+                _ => "",
+            };
+            format!("{name}{mark}")
         })
         .collect();
     names.sort();
@@ -161,6 +167,7 @@ mod tests {
     use super::super::testing::{prepare, run};
     use super::*;
     use crate::conversation::ToolStatus;
+    use std::fs;
 
     #[tokio::test]
     async fn files_and_folders_are_shown() {
@@ -230,14 +237,14 @@ mod tests {
         let cwd = folder.path();
         std::os::unix::fs::symlink("/etc/passwd", cwd.join("link")).unwrap();
         for (path, needed) in [
-            ("a", false),
-            (".", false),
-            ("/etc/passwd", true),
-            ("link", true),
-            ("..", true),
+            ("a", Permission::ReadInside),
+            (".", Permission::ReadInside),
+            ("/etc/passwd", Permission::Needed),
+            ("link", Permission::Needed),
+            ("..", Permission::Needed),
         ] {
             let prepared = prepare(&View, cwd, &json!({"path": path})).unwrap();
-            assert_eq!(prepared.needs_permission, needed, "{path}");
+            assert_eq!(prepared.permission, needed, "{path}");
         }
     }
 }

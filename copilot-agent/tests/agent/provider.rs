@@ -286,7 +286,7 @@ fn a_turn_with_two_tool_calls_is_completed() {
         ["system", "user", "assistant", "tool", "tool"]
     );
     assert_eq!(requests[0]["stream"], true);
-    assert_eq!(requests[0]["tools"].as_array().unwrap().len(), 8);
+    assert_eq!(requests[0]["tools"].as_array().unwrap().len(), 9);
     let messages = requests[1]["messages"].as_array().unwrap();
     assert_eq!(
         messages[2]["tool_calls"][1]["id"],

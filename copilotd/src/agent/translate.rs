@@ -15,6 +15,8 @@ use ahp_types::common::{JsonObject, StringOrMarkdown};
 use ahp_types::state::*;
 use serde_json::{Value, json};
 
+use crate::permissions::visible;
+
 /// Longest title of a tool call, in characters.
 const MAX_TITLE_CHARS: usize = 500;
 /// Text that stays in the state; what is longer goes by reference.
@@ -125,7 +127,8 @@ impl Call {
     /// The input as people read it: the command, the address, the changed paths (the change itself
     /// is shown beside them), or JSON.
     pub fn input_text(&self) -> Option<String> {
-        let paths: Vec<String> = self.diffs().map(|d| d.path.display().to_string()).collect();
+        let shown = |path: &std::path::Path| visible(&path.to_string_lossy());
+        let paths: Vec<String> = self.diffs().map(|d| shown(&d.path)).collect();
         if !paths.is_empty() {
             return Some(paths.join("\n"));
         }
@@ -133,7 +136,7 @@ impl Call {
         let named = |key: &str| input.get(key).and_then(Value::as_str).map(str::to_owned);
         let plain = match self.kind {
             ToolKind::Execute => named("command"),
-            ToolKind::Fetch => named("url"),
+            ToolKind::Fetch => named("url").map(|url| visible(&url)),
             _ => None,
         };
         plain.or_else(|| serde_json::to_string_pretty(input).ok())
@@ -674,7 +677,8 @@ fn fields_of(
 
 fn merge(call: &mut Call, fields: ToolCallUpdateFields) {
     if let Some(title) = fields.title {
-        call.title = title.chars().take(MAX_TITLE_CHARS).collect();
+        let title: String = title.chars().take(MAX_TITLE_CHARS).collect();
+        call.title = visible(&title);
     }
     if let Some(kind) = fields.kind {
         call.kind = kind;

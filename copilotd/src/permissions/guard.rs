@@ -179,7 +179,8 @@ impl Guard {
         let own = self.resolved_folders();
         own.chain(protected::secret_folders(self.home.as_deref()))
             .filter(|secret| {
-                let holds_it = |place: &PathBuf| paths::broadly_inside(secret, place);
+                let holds_it =
+                    |place: &PathBuf| place != secret && paths::broadly_inside(secret, place);
                 places.all.iter().any(holds_it) && secret.exists()
             })
             .collect()

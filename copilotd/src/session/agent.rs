@@ -533,10 +533,10 @@ fn initialize() -> InitializeRequest {
     let form = ElicitationCapabilities::new().form(ElicitationFormCapabilities::new());
     let capabilities = ClientCapabilities::new()
         .elicitation(form)
-        .meta(JsonObject::from_iter([(
-            "terminal_output".to_owned(),
-            json!(true),
-        )]));
+        .meta(JsonObject::from_iter([
+            ("terminal_output".to_owned(), json!(true)),
+            ("copilot.decidesReads".to_owned(), json!(true)),
+        ]));
     InitializeRequest::new(ProtocolVersion::V1)
         .client_capabilities(capabilities)
         .client_info(Implementation::new("copilotd", env!("CARGO_PKG_VERSION")))

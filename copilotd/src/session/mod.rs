@@ -21,6 +21,7 @@ mod state;
 mod terminal;
 mod turn;
 mod view;
+mod wanted;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

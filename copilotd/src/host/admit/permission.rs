@@ -3,10 +3,9 @@
 use ahp_types::actions::*;
 use ahp_types::state::*;
 
-use super::super::identity::{AGENT_MAY_ONLY_READ, Trust};
 use super::{
-    ALLOW_HERE, Admitted, Context, MAX_TEXT_BYTES, Rejection, answer, answered_before, message,
-    shown, tool_call_id,
+    Admitted, Context, MAX_TEXT_BYTES, Rejection, answer, answered_before, message, shown,
+    tool_call_id,
 };
 
 pub(super) fn tool_call_confirmed(
@@ -45,9 +44,6 @@ pub(super) fn tool_call_confirmed(
         return Err("the turn is being cancelled".into());
     }
     let option = confirmation_option(pending, a)?;
-    if let Some(option) = &option {
-        may_choose(ctx.identity.trust, &option.id)?;
-    }
     if a.edited_tool_input.is_some() && pending.editable != Some(true) {
         return Err("the input of this tool call cannot be edited".into());
     }
@@ -94,17 +90,6 @@ pub(super) fn tool_call_confirmed(
         selected_option_id: option.map(|o| o.id),
     };
     Ok(Admitted::Confirm { action, answer })
-}
-
-/// Whether a connection of this trust may choose the option of a permission. What is remembered
-/// for good is for people at the machine itself.
-fn may_choose(trust: Trust, option: &str) -> Result<(), Rejection> {
-    match (trust, option) {
-        (Trust::Local, _) => Ok(()),
-        (_, ALLOW_HERE) => Err("only somebody at the machine itself can allow for good".into()),
-        (Trust::Remote, _) => Ok(()),
-        (Trust::Agent, _) => Err(AGENT_MAY_ONLY_READ.into()),
-    }
 }
 
 /// The option that was chosen; with none named, the first of the right kind.
