@@ -11,6 +11,7 @@
 mod agent_trust;
 mod answers;
 mod audit;
+mod autopilot;
 mod cancel;
 mod content;
 mod conversation;
@@ -24,6 +25,7 @@ mod hostile_clients;
 mod long;
 mod modes;
 mod one_shot;
+mod plans;
 mod providers;
 mod random_inputs;
 mod self_hosting;
