@@ -152,7 +152,10 @@ fn a_plan_that_is_sent_back_comes_again_as_a_new_version() {
         assert_eq!(again.message.as_deref(), Some("# Two small steps"));
     }
     // Both versions are kept and can be read.
-    let plans = first.meta()["copilot.plans"].clone();
+    let plans = first.wait("both versions", |session, _| {
+        let plans = session.meta.as_ref()?.get("copilot.plans")?;
+        (plans.as_array()?.len() == 2).then(|| plans.clone())
+    });
     for (index, text) in ["# One big step", "# Two small steps"].iter().enumerate() {
         assert_eq!(plans[index]["name"], format!("plan-{}.md", index + 1));
         let params = json!({"channel": first.session_channel(), "uri": plans[index]["uri"]});
@@ -175,7 +178,7 @@ fn a_plan_is_decided_in_the_terminal() {
     let home = Home::new(proposes());
     home.start_daemon();
     let terminal = home.terminal(&["--mode", "plan", "-i", "plan it"]);
-    terminal.wait_for_text("Trust this folder?");
+    terminal.wait_for_text("Do you trust the files");
     terminal.send("1");
     terminal.wait_for_text("Carry out this plan?");
     terminal.wait_for_text("plan ready");
