@@ -184,6 +184,21 @@ fn the_mode_outlives_the_daemon_and_begins_as_the_flag_or_the_settings_say() {
     assert_eq!(mode_of(one_shot.session()), "interactive");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn lists_say_from_the_start_which_sessions_are_confined() {
+    let home = Home::new(Scenario::new());
+    home.start_daemon();
+    let screen = Attached::create(&home, "a screen", json!({}));
+    assert_eq!(screen.meta()["copilot.confinement"], "confined");
+    assert_eq!(home.sessions()[0]["confinement"], "confined");
+    let shown = home.copilot(&["sessions", "show", screen.id()]);
+    assert!(
+        shown.stdout.contains("agent    copilot, confined"),
+        "{shown:?}"
+    );
+}
+
 #[test]
 fn shift_tab_switches_and_the_status_line_shows_what_the_daemon_says() {
     let home = Home::new(Scenario::new());

@@ -428,7 +428,7 @@ impl Actor {
             Admitted::Resume(action) => return self.resume_turn(action, origin),
             Admitted::Cancel(turn) => {
                 self.record_cancel(turn);
-                self.cancel(client, origin);
+                self.cancel(Some((Arc::clone(client), origin.clone())));
             }
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {

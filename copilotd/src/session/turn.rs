@@ -36,9 +36,8 @@ pub(super) enum Phase {
 
 /// A cancel that is under way.
 struct Cancel {
-    /// Who gets to know when there was nothing left to stop.
-    client: Arc<Client>,
-    origin: ActionOrigin,
+    /// Who gets to know when there was nothing left to stop; nobody when the host wants it.
+    asked_by: Option<(Arc<Client>, ActionOrigin)>,
     deadline: Instant,
 }
 
@@ -443,7 +442,8 @@ impl Actor {
                 self.model.chat(StateAction::ChatTurnComplete(action), None);
             }
             End::Cancelled => {
-                let origin = turn.cancel.as_ref().map(|c| &c.origin);
+                let asked_by = turn.cancel.as_ref().and_then(|c| c.asked_by.as_ref());
+                let origin = asked_by.map(|(_, origin)| origin);
                 let action = ChatTurnCancelledAction {
                     turn_id,
                     duration,

@@ -1,7 +1,7 @@
 //! Modes and agents that are not ours: what is mapped, what is refused, what confinement stops,
 //! and plans that come as a permission of the kind `switch_mode`.
 
-use ahp_types::state::TurnState;
+use ahp_types::state::{ResponsePart, TurnState};
 use serde_json::{Value, json};
 
 use super::client::{TestClient, notices_of, text_of};
@@ -174,6 +174,55 @@ on_answer() { case $line in *'"optionId":"yes"'*) text allowed ;; *) text denied
     let turn = a.run(&session, "one", "go").await;
     assert_eq!(text_of(&turn.response_parts), "denied");
     assert_eq!(mode(&a, &session), "plan");
+}
+
+/// It asks two questions at once, and ends when both have an answer.
+const ASKS_TWICE: &str = r#"
+question() { say '{"jsonrpc":"2.0","id":"'"$1"'","method":"elicitation/create","params":{"mode":"form","sessionId":"s","message":"'"$1"'","requestedSchema":{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}}}'; }
+on_prompt() { question first; question second; }
+on_answer() {
+  who=${id#\"}; who=${who%\"}
+  case $line in *'"action":"accept"'*) text "$who=yes " ;; *) text "$who=no " ;; esac
+  answers=$((answers + 1)); if [ $answers = 2 ]; then end; fi
+}
+"#;
+
+#[tokio::test]
+async fn several_questions_are_open_at_once_and_answered_in_any_order() {
+    let world = World::new(ASKS_TWICE).await;
+    let (mut a, mut b) = (
+        world.client("terminal A").await,
+        world.client("terminal B").await,
+    );
+    let session = a.create(&world, json!({})).await;
+    b.watch(&session).await;
+    a.prompt(&session, "one", "go").await;
+    let open = |client: &TestClient| -> Vec<(String, String)> {
+        let parts = client.chat(&session).active_turn.iter();
+        let parts = parts.flat_map(|turn| &turn.response_parts);
+        let open = parts.filter_map(|part| match part {
+            ResponsePart::InputRequest(part) if part.response.is_none() => {
+                let message = part.request.message.clone().unwrap_or_default();
+                Some((part.request.id.clone(), message))
+            }
+            _ => None,
+        });
+        open.collect()
+    };
+    while open(&b).len() < 2 {
+        b.next("two questions").await;
+    }
+    let asked = open(&b);
+    let chat = chat_of(&session);
+    let declined =
+        json!({"type": "chat/inputCompleted", "requestId": asked[1].0, "response": "decline"});
+    b.act(&chat, declined).await;
+    let answer = json!({"type": "chat/inputCompleted", "requestId": asked[0].0, "response": "accept",
+        "answers": {"answer": {"state": "submitted", "value": {"kind": "text", "value": "x"}}}});
+    a.act(&chat, answer).await;
+    let turn = a.ended(&session, "one").await;
+    let said = text_of(&turn.response_parts);
+    assert_eq!(said, "second=no first=yes ");
 }
 
 #[tokio::test]
