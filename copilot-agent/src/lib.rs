@@ -7,6 +7,7 @@
 
 pub mod acp;
 pub mod conversation;
+pub mod mode;
 pub mod model;
 pub mod process;
 pub mod prompt;

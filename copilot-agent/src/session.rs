@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::conversation::Conversation;
+use crate::{conversation::Conversation, mode::SharedMode};
 
 /// Texts that may wait to join a turn. When it is full a further one is not accepted, which
 /// its sender is told.
@@ -76,6 +76,7 @@ enum State {
 pub struct Session {
     id: String,
     cwd: PathBuf,
+    mode: SharedMode,
     state: Mutex<State>,
 }
 
@@ -86,6 +87,7 @@ impl Session {
         Arc::new(Self {
             id,
             cwd,
+            mode: SharedMode::default(),
             state: Mutex::new(State::Idle(conversation)),
         })
     }
@@ -100,6 +102,12 @@ impl Session {
     #[must_use]
     pub fn cwd(&self) -> &Path {
         &self.cwd
+    }
+
+    /// The mode, which the client may switch at any time.
+    #[must_use]
+    pub fn mode(&self) -> &SharedMode {
+        &self.mode
     }
 
     /// Starts a turn. `None` when one is running.

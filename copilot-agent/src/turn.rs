@@ -37,6 +37,8 @@ pub struct TurnEnd {
     pub reason: StopReason,
     /// What it used.
     pub usage: Usage,
+    /// Whether the task was declared complete.
+    pub complete: bool,
 }
 
 /// Why a turn could not go on.
@@ -86,11 +88,13 @@ pub async fn run(
         system: prompt::system_prompt(session.cwd()),
         tools: tools::all(),
         usage: Usage::default(),
+        complete: false,
     };
     let reason = running.run().await?;
     Ok(TurnEnd {
         reason,
         usage: running.usage,
+        complete: running.complete,
     })
 }
 
@@ -124,6 +128,18 @@ struct Loop<'a> {
     system: String,
     tools: Vec<Box<dyn Tool>>,
     usage: Usage,
+    complete: bool,
+}
+
+/// What comes after a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// The next call, or the model again.
+    GoOn,
+    /// The end of the turn: what it was for is done, or not wanted any more.
+    End,
+    /// The end of the turn, because somebody cancelled it.
+    Cancelled,
 }
 
 /// A response of the model.
@@ -162,10 +178,16 @@ impl Loop<'_> {
                 ResponseEnd::Failed(error) => return Err(error.into()),
             };
             if !calls.is_empty() {
-                if self.call_tools(calls).await? {
-                    continue;
+                match self.call_tools(calls).await? {
+                    Flow::GoOn => continue,
+                    // Words that came in the meantime are answered first.
+                    Flow::End if self.join_steering().await? => {
+                        self.complete = false;
+                        continue;
+                    }
+                    Flow::End => return Ok(StopReason::EndTurn),
+                    Flow::Cancelled => return Ok(StopReason::Cancelled),
                 }
-                return Ok(StopReason::Cancelled);
             }
             match reason {
                 EndReason::Refusal => return Ok(StopReason::Refusal),
@@ -195,14 +217,20 @@ impl Loop<'_> {
 
     async fn respond(&mut self, response: &mut Response) -> ResponseEnd {
         let cancel = self.turn.cancel_token();
+        let mode = self.turn.session().mode().get();
         let request = ModelRequest {
-            system: self.system.clone(),
+            system: format!("{}{}", self.system, mode.instructions()),
             messages: self
                 .turn
                 .conversation()
                 .map(Conversation::for_model)
                 .unwrap_or_default(),
-            tools: self.tools.iter().map(|tool| tool.spec()).collect(),
+            tools: self
+                .tools
+                .iter()
+                .filter(|tool| tool.is_offered_in(mode))
+                .map(|tool| tool.spec())
+                .collect(),
             cwd: self.turn.session().cwd().to_owned(),
         };
         // Dropping the stream ends the request.
@@ -216,31 +244,37 @@ impl Loop<'_> {
         .without_calls_unless_complete(response)
     }
 
-    /// Runs the calls of a response, one after the other. Returns whether the turn goes on.
-    async fn call_tools(&mut self, calls: Vec<ToolCall>) -> Result<bool, TurnError> {
+    /// Runs the calls of a response, one after the other.
+    async fn call_tools(&mut self, calls: Vec<ToolCall>) -> Result<Flow, TurnError> {
         let cancel = self.turn.cancel_token();
-        let mut goes_on = true;
+        let mut flow = Flow::GoOn;
         for call in calls {
-            goes_on &= !cancel.is_cancelled();
-            let result = if goes_on {
-                self.call_tool(call).await
+            if cancel.is_cancelled() {
+                flow = Flow::Cancelled;
+            }
+            let result = if flow == Flow::GoOn {
+                let (result, next) = self.call_tool(call).await;
+                flow = next;
+                result
             } else {
                 // The model must know that it was not run; people never saw it.
                 ToolResult {
                     id: call.id,
                     name: call.name,
                     status: ToolStatus::Cancelled,
-                    text: "Not run: the turn was cancelled.".to_owned(),
+                    text: "Not run: the turn ended before.".to_owned(),
                     view: ToolView::default(),
                 }
             };
-            goes_on &= result.status != ToolStatus::Cancelled;
             keep(self.turn, Message::Tool(result)).await?;
         }
-        Ok(goes_on && !cancel.is_cancelled())
+        Ok(match cancel.is_cancelled() {
+            true => Flow::Cancelled,
+            false => flow,
+        })
     }
 
-    async fn call_tool(&mut self, call: ToolCall) -> ToolResult {
+    async fn call_tool(&mut self, call: ToolCall) -> (ToolResult, Flow) {
         let cancel = self.turn.cancel_token();
         let Some(tool) = self.tools.iter().find(|tool| tool.spec().name == call.name) else {
             let names: Vec<_> = self.tools.iter().map(|tool| tool.spec().name).collect();
@@ -249,12 +283,14 @@ impl Loop<'_> {
                 call.name,
                 names.join(", ")
             );
-            return self.refuse(call, reason).await;
+            return (self.refuse(call, reason).await, Flow::GoOn);
         };
+        let ends_turn = call.name == tools::task_complete::NAME;
         let context = ToolContext {
             cwd: self.turn.session().cwd().to_owned(),
             call_id: call.id.clone(),
             host: Arc::clone(&self.host),
+            mode: self.turn.session().mode().clone(),
             cancel: cancel.clone(),
             background: self.background.clone(),
             grant: Arc::default(),
@@ -262,7 +298,7 @@ impl Loop<'_> {
         let grant = Arc::clone(&context.grant);
         let prepared = match tool.prepare(&call.input, &context) {
             Ok(prepared) => prepared,
-            Err(reason) => return self.refuse(call, reason).await,
+            Err(reason) => return (self.refuse(call, reason).await, Flow::GoOn),
         };
         let mut view = ToolView {
             title: prepared.title,
@@ -293,7 +329,7 @@ impl Loop<'_> {
                 };
                 match found {
                     Ok(meta) => request = request.meta(meta),
-                    Err(outcome) => return self.conclude(call, view, outcome).await,
+                    Err(outcome) => return (self.conclude(call, view, outcome).await, Flow::GoOn),
                 }
             }
             let decision = tokio::select! {
@@ -301,21 +337,30 @@ impl Loop<'_> {
                 () = cancel.cancelled() => Decision::Cancelled,
                 decision = self.host.request_permission(request) => decision,
             };
-            let outcome = match decision {
+            let (outcome, flow) = match decision {
                 Decision::Allowed(granted) => {
                     // It is empty until here: a call is asked about once.
                     let _ = grant.set(granted);
-                    None
+                    (None, Flow::GoOn)
                 }
-                Decision::Denied(reason) => Some(Outcome::new(ToolStatus::Denied, reason)),
+                Decision::Denied(reason) => {
+                    let outcome = Outcome::new(ToolStatus::Denied, reason);
+                    (Some(outcome), Flow::GoOn)
+                }
+                Decision::Left => {
+                    let words = "The person does not want this any more, and nothing instead.";
+                    let outcome = Outcome::new(ToolStatus::Denied, words);
+                    (Some(outcome), Flow::End)
+                }
                 Decision::Cancelled => {
                     // Also when only the request was: nobody wants the turn to go on.
                     cancel.cancel();
-                    Some(Outcome::cancelled("Not run: the turn was cancelled."))
+                    let outcome = Outcome::cancelled("Not run: the turn was cancelled.");
+                    (Some(outcome), Flow::Cancelled)
                 }
             };
             if let Some(outcome) = outcome {
-                return self.conclude(call, view, outcome).await;
+                return (self.conclude(call, view, outcome).await, flow);
             }
         }
         let fields = ToolCallUpdateFields::new().status(ToolCallStatus::InProgress);
@@ -338,7 +383,15 @@ impl Loop<'_> {
         } else if !outcome.text.is_empty() {
             view.content = vec![text_content(outcome.text.clone())];
         }
-        self.conclude(call, view, outcome).await
+        let flow = match outcome.status {
+            ToolStatus::Cancelled => Flow::Cancelled,
+            ToolStatus::Completed if ends_turn => {
+                self.complete = true;
+                Flow::End
+            }
+            _ => Flow::GoOn,
+        };
+        (self.conclude(call, view, outcome).await, flow)
     }
 
     /// Tells of a call that cannot even be prepared.

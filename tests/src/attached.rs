@@ -327,6 +327,29 @@ impl Attached {
         })
     }
 
+    /// Changes settings of the session; the reason when they were not.
+    pub fn configure(&mut self, config: Value) -> Option<String> {
+        let channel = self.session_channel();
+        let action = json!({"type": "session/configChanged", "config": config});
+        let seq = self.client.dispatch(&channel, &action);
+        self.outcome(seq)
+    }
+
+    /// Waits until the session is in this mode.
+    pub fn wait_for_mode(&mut self, mode: &str) {
+        self.wait(&format!("{mode} mode"), |session, _| {
+            (mode_of(session) == mode).then_some(())
+        });
+    }
+
+    /// Waits for a word of `copilot.state`.
+    pub fn wait_for_state(&mut self, state: &str) {
+        self.wait(&format!("the state {state}"), |session, _| {
+            let meta = session.meta.as_ref()?;
+            (meta.get("copilot.state")? == state).then_some(())
+        });
+    }
+
     /// The whole mirrored state, for a failed test.
     pub fn describe(&self) -> String {
         format!(
@@ -340,6 +363,25 @@ impl Attached {
 /// The number that a snapshot includes everything up to.
 fn from_seq(snapshot: &Value) -> u64 {
     snapshot["fromSeq"].as_u64().expect("a snapshot's number")
+}
+
+/// The mode that a session's config names.
+pub fn mode_of(session: &SessionState) -> String {
+    let config = session.config.as_ref();
+    let mode = config.and_then(|c| c.values.get("mode")?.as_str());
+    mode.unwrap_or_default().to_owned()
+}
+
+/// The kind and the words of every notice in a list of parts.
+pub fn notices(parts: &[ResponsePart]) -> Vec<(String, String)> {
+    let notice = |part: &ResponsePart| match part {
+        ResponsePart::SystemNotification(part) => {
+            let kind = part.meta.as_ref()?.get("copilot.notice")?.as_str()?;
+            Some((kind.to_owned(), part.content.as_text().to_owned()))
+        }
+        _ => None,
+    };
+    parts.iter().filter_map(notice).collect()
 }
 
 /// The action that starts a turn.

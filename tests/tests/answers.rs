@@ -209,6 +209,56 @@ fn a_question_of_the_agent_is_answered_by_anyone() {
 }
 
 #[test]
+fn every_kind_of_question_is_answered_by_a_command() {
+    let ask = |input| tool("ask_user", input);
+    let home = Home::new(Scenario::new().on(
+        "ask",
+        [
+            ask(json!({"question": "Sure?", "answer": "yes_no", "default": false})),
+            ask(json!({"question": "How many?", "answer": "integer", "min": 1, "max": 9})),
+            ask(
+                json!({"question": "Which?", "choices": ["red", "green", "blue"], "multiple": true}),
+            ),
+            ask(json!({"question": "Your name?"})),
+            ask(json!({"question": "Why?"})),
+            say("Thank you."),
+        ],
+    ));
+    home.start_daemon();
+    let mut screen = Attached::create(&home, "a screen", json!({}));
+    let turn = screen.prompt("ask me");
+    screen.trust_folder();
+    let mut answered = vec!["trust".to_owned()];
+    let mut answer = |choice: &str, code| {
+        let request = screen.wait("the next question", |_, chat| {
+            copilot_tests::attached::open_input(chat).filter(|r| !answered.contains(&r.id))
+        });
+        home.copilot(&["answer", screen.id(), &request.id, choice])
+            .expect_code(code);
+        if code == 0 {
+            answered.push(request.id);
+        }
+    };
+    answer("yes", 0);
+    answer("99", 2);
+    answer("3", 0);
+    answer("red,blue", 0);
+    answer("Ada", 0);
+    answer("decline", 0);
+    let ended = screen.wait_for_end(&turn);
+    let parts = serde_json::to_string(&ended.response_parts).unwrap();
+    for expected in [
+        "The person answered: yes",
+        "The person answered: 3",
+        "The person answered: red, blue",
+        "The person answered: Ada",
+        "The person declined to answer",
+    ] {
+        assert!(parts.contains(expected), "{expected}: {parts}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_trusted_is_not_worked_in() {
     let home = Home::new(asks_to_write());
     home.start_daemon();

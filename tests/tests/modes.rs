@@ -1,6 +1,6 @@
 //! The modes of a session hold, whatever its agent and its rules say.
 
-use copilot_tests::attached::{Attached, spoken};
+use copilot_tests::attached::{Attached, mode_of, spoken};
 use copilot_tests::{Home, Scenario, say, tool};
 use serde_json::{Value, json};
 
@@ -20,17 +20,6 @@ fn does_it_anyway() -> Scenario {
             say("I tried."),
         ],
     )
-}
-
-fn changes_config(screen: &mut Attached, config: Value) -> Option<String> {
-    let channel = screen.session_channel();
-    let action = json!({"type": "session/configChanged", "config": config});
-    let seq = screen.client.dispatch(&channel, &action);
-    screen.outcome(seq)
-}
-
-fn mode_of(session: &ahp_types::state::SessionState) -> Value {
-    session.config.as_ref().unwrap().values["mode"].clone()
 }
 
 /// The tool calls of a turn: name, status, and the reason of a denial.
@@ -61,7 +50,7 @@ fn in_plan_mode_nothing_changes_whatever_the_rules_allow_and_the_attempts_are_vi
         "mode": "plan", "allowAllTools": true, "allowTools": ["shell", "write", "url"],
     });
     let mut screen = Attached::create(&home, "a screen", config);
-    assert_eq!(changes_config(&mut screen, json!({"allowAll": true})), None);
+    assert_eq!(screen.configure(json!({"allowAll": true})), None);
     let turn = screen.prompt("do it anyway");
     screen.trust_folder();
     let ended = screen.wait_for_end(&turn);
@@ -103,16 +92,13 @@ fn a_mode_switched_from_a_second_client_takes_effect_on_the_very_next_tool_call(
     first.trust_folder();
     let mut second = Attached::attach(&home, "second screen", first.id());
     copilot_tests::until("the first command", || home.read("reached"));
-    assert_eq!(changes_config(&mut second, json!({"mode": "plan"})), None);
+    assert_eq!(second.configure(json!({"mode": "plan"})), None);
     home.write("go-on", "");
     copilot_tests::until("the second command", || home.read("reached-again"));
     first.wait("the mode in the first screen", |session, _| {
         (mode_of(session) == "plan").then_some(())
     });
-    assert_eq!(
-        changes_config(&mut second, json!({"mode": "interactive"})),
-        None
-    );
+    assert_eq!(second.configure(json!({"mode": "interactive"})), None);
     home.write("go-on-again", "");
     let ended = first.wait_for_end(&turn);
     let statuses: Vec<_> = calls(&ended.response_parts)
@@ -141,7 +127,7 @@ fn a_permission_that_is_open_when_plan_mode_begins_is_denied() {
     first.trust_folder();
     let (_, call) = first.wait_for_permission();
     let mut second = Attached::attach(&home, "second screen", first.id());
-    assert_eq!(changes_config(&mut second, json!({"mode": "plan"})), None);
+    assert_eq!(second.configure(json!({"mode": "plan"})), None);
     let late = first
         .confirm(&turn, &call.tool_call_id, "allow-once")
         .expect("the answer comes too late");
@@ -162,7 +148,7 @@ fn allowing_everything_answers_what_is_open_and_ends_with_the_session() {
     let turn = screen.prompt("go");
     screen.trust_folder();
     screen.wait_for_permission();
-    assert_eq!(changes_config(&mut screen, json!({"allowAll": true})), None);
+    assert_eq!(screen.configure(json!({"allowAll": true})), None);
     screen.wait_for_end(&turn);
     assert!(home.read("ran").is_some());
     home.copilot(&["sessions", "close", screen.id()])
@@ -180,10 +166,7 @@ fn the_mode_outlives_the_daemon_and_begins_as_the_flag_or_the_settings_say() {
     home.start_daemon();
     let mut planned = Attached::create(&home, "a screen", json!({}));
     assert_eq!(mode_of(planned.session()), "plan");
-    assert_eq!(
-        changes_config(&mut planned, json!({"mode": "autopilot"})),
-        None
-    );
+    assert_eq!(planned.configure(json!({"mode": "autopilot"})), None);
     home.kill_daemon();
     home.start_daemon();
     let again = Attached::attach(&home, "a screen", planned.id());
@@ -201,6 +184,21 @@ fn the_mode_outlives_the_daemon_and_begins_as_the_flag_or_the_settings_say() {
     assert_eq!(mode_of(one_shot.session()), "interactive");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn lists_say_from_the_start_which_sessions_are_confined() {
+    let home = Home::new(Scenario::new());
+    home.start_daemon();
+    let screen = Attached::create(&home, "a screen", json!({}));
+    assert_eq!(screen.meta()["copilot.confinement"], "confined");
+    assert_eq!(home.sessions()[0]["confinement"], "confined");
+    let shown = home.copilot(&["sessions", "show", screen.id()]);
+    assert!(
+        shown.stdout.contains("agent    copilot, confined"),
+        "{shown:?}"
+    );
+}
+
 #[test]
 fn shift_tab_switches_and_the_status_line_shows_what_the_daemon_says() {
     let home = Home::new(Scenario::new());
@@ -209,7 +207,7 @@ fn shift_tab_switches_and_the_status_line_shows_what_the_daemon_says() {
     first.wait_for_text("autopilot mode");
     let id = home.only_session();
     let mut second = Attached::attach(&home, "second screen", &id);
-    assert_eq!(changes_config(&mut second, json!({"mode": "plan"})), None);
+    assert_eq!(second.configure(json!({"mode": "plan"})), None);
     first.wait_for_text("plan mode");
     first.send("\x1b[Z");
     second.wait("the mode", |session, _| {

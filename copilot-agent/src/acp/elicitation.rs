@@ -1,12 +1,13 @@
 //! Questions as ACP elicitation: the form that is asked, and what an answer means. Pure.
 
 use agent_client_protocol::v1::schema::{
-    CreateElicitationRequest, CreateElicitationResponse, ElicitationAction,
-    ElicitationContentValue, ElicitationFormMode, ElicitationSchema, ElicitationSessionScope, Meta,
-    StringPropertySchema, ToolCallId,
+    BooleanPropertySchema, CreateElicitationRequest, CreateElicitationResponse, ElicitationAction,
+    ElicitationContentValue, ElicitationFormMode, ElicitationPropertySchema, ElicitationSchema,
+    ElicitationSessionScope, IntegerPropertySchema, Meta, MultiSelectPropertySchema,
+    NumberPropertySchema, StringPropertySchema, ToolCallId,
 };
 
-use crate::tools::{Answer, Question};
+use crate::tools::{Answer, Question, QuestionKind};
 
 /// The one field of the form.
 const FIELD: &str = "answer";
@@ -19,22 +20,72 @@ pub(super) fn request(
     call_id: &str,
     question: &Question,
 ) -> CreateElicitationRequest {
-    let mut field = StringPropertySchema::new().title(question.text.clone());
-    if !question.choices.is_empty() {
-        field = field.enum_values(question.choices.clone());
-        if question.allow_freeform {
-            let mut meta = Meta::new();
-            meta.insert(FREEFORM.to_owned(), true.into());
-            field = field.meta(meta);
-        }
-    }
-    let schema = ElicitationSchema::new().property(FIELD, field, true);
+    let schema = ElicitationSchema::new().property(FIELD, field(question), true);
     let scope = ElicitationSessionScope::new(session.to_owned())
         .tool_call_id(ToolCallId::new(call_id.to_owned()));
     CreateElicitationRequest::new(
         ElicitationFormMode::new(scope, schema),
         question.text.clone(),
     )
+}
+
+fn field(question: &Question) -> ElicitationPropertySchema {
+    let title = question.text.clone();
+    match &question.kind {
+        QuestionKind::Text { default, length } => StringPropertySchema::new()
+            .title(title)
+            .default_value(default.clone())
+            .min_length(length.0)
+            .max_length(length.1)
+            .into(),
+        QuestionKind::Number {
+            whole: true,
+            default,
+            range,
+        } => {
+            let whole = |number: Option<f64>| number.map(|number| number as i64);
+            IntegerPropertySchema::new()
+                .title(title)
+                .default_value(whole(*default))
+                .minimum(whole(range.0))
+                .maximum(whole(range.1))
+                .into()
+        }
+        QuestionKind::Number { default, range, .. } => NumberPropertySchema::new()
+            .title(title)
+            .default_value(*default)
+            .minimum(range.0)
+            .maximum(range.1)
+            .into(),
+        QuestionKind::YesNo { default } => BooleanPropertySchema::new()
+            .title(title)
+            .default_value(*default)
+            .into(),
+        QuestionKind::One {
+            choices,
+            allow_freeform,
+            default,
+        } => {
+            let freeform =
+                allow_freeform.then(|| Meta::from_iter([(FREEFORM.to_owned(), true.into())]));
+            StringPropertySchema::new()
+                .title(title)
+                .enum_values(choices.clone())
+                .default_value(default.clone())
+                .meta(freeform)
+                .into()
+        }
+        QuestionKind::Many {
+            choices,
+            default,
+            count,
+        } => MultiSelectPropertySchema::new(choices.clone())
+            .title(title)
+            .default_value(Some(default.clone()).filter(|default| !default.is_empty()))
+            .min_items(count.0)
+            .max_items(count.1)
+            .into(),
+    }
 }
 
 pub(super) fn answer(response: CreateElicitationResponse) -> Answer {
@@ -45,7 +96,9 @@ pub(super) fn answer(response: CreateElicitationResponse) -> Answer {
                 Some(ElicitationContentValue::StringArray(texts)) => texts.join(", "),
                 Some(ElicitationContentValue::Integer(number)) => number.to_string(),
                 Some(ElicitationContentValue::Number(number)) => number.to_string(),
-                Some(ElicitationContentValue::Boolean(truth)) => truth.to_string(),
+                Some(ElicitationContentValue::Boolean(truth)) => {
+                    if truth { "yes" } else { "no" }.to_owned()
+                }
                 _ => String::new(),
             };
             if text.trim().is_empty() {
@@ -66,11 +119,16 @@ mod tests {
 
     #[test]
     fn a_question_becomes_a_form() {
-        let mut question = Question {
+        let ask = |kind| Question {
             text: "Which?".to_owned(),
-            choices: vec!["a".to_owned(), "b".to_owned()],
-            allow_freeform: true,
+            kind,
         };
+        let choices = vec!["a".to_owned(), "b".to_owned()];
+        let question = ask(QuestionKind::One {
+            choices: choices.clone(),
+            allow_freeform: true,
+            default: Some("b".to_owned()),
+        });
         let form = serde_json::to_value(request("s", "call-1", &question)).unwrap();
         assert_eq!(form["mode"], "form");
         assert_eq!(form["sessionId"], "s");
@@ -79,13 +137,42 @@ mod tests {
         let field = &form["requestedSchema"]["properties"]["answer"];
         assert_eq!(field["enum"], json!(["a", "b"]));
         assert_eq!(field["_meta"]["copilot.freeform"], true);
-        question.choices.clear();
-        let form = serde_json::to_value(request("s", "call-1", &question)).unwrap();
-        assert!(
-            form["requestedSchema"]["properties"]["answer"]
-                .get("enum")
-                .is_none()
-        );
+        assert_eq!(field["default"], "b");
+        for (kind, expected) in [
+            (
+                QuestionKind::Text {
+                    default: Some("x".to_owned()),
+                    length: (Some(1), None),
+                },
+                json!({"type": "string", "title": "Which?", "default": "x", "minLength": 1}),
+            ),
+            (
+                QuestionKind::Number {
+                    whole: true,
+                    default: Some(3.0),
+                    range: (None, Some(9.0)),
+                },
+                json!({"type": "integer", "title": "Which?", "default": 3, "maximum": 9}),
+            ),
+            (
+                QuestionKind::YesNo {
+                    default: Some(false),
+                },
+                json!({"type": "boolean", "title": "Which?", "default": false}),
+            ),
+            (
+                QuestionKind::Many {
+                    choices,
+                    default: vec!["a".to_owned()],
+                    count: (Some(1), None),
+                },
+                json!({"type": "array", "title": "Which?", "default": ["a"], "minItems": 1,
+                    "items": {"type": "string", "enum": ["a", "b"]}}),
+            ),
+        ] {
+            let form = serde_json::to_value(request("s", "call-1", &ask(kind))).unwrap();
+            assert_eq!(form["requestedSchema"]["properties"]["answer"], expected);
+        }
     }
 
     #[test]
@@ -98,6 +185,14 @@ mod tests {
             (
                 json!({"action": "accept", "content": {"answer": " "}}),
                 Answer::Declined,
+            ),
+            (
+                json!({"action": "accept", "content": {"answer": ["a", "b"]}}),
+                Answer::Text("a, b".to_owned()),
+            ),
+            (
+                json!({"action": "accept", "content": {"answer": false}}),
+                Answer::Text("no".to_owned()),
             ),
             (json!({"action": "accept"}), Answer::Declined),
             (json!({"action": "decline"}), Answer::Declined),

@@ -15,6 +15,10 @@ const REASON: &str = "copilot.reason";
 const PATHS: &str = "copilot.paths";
 /// What a search that was allowed leaves out.
 const WITHHELD: &str = "copilot.withheld";
+/// What was decided about a plan, where the client says more than yes or no.
+const PLAN: &str = "copilot.plan";
+/// The plan is neither carried out nor worked on any more.
+const LEAVE: &str = "leave";
 
 const ALLOW: &str = "allow-once";
 const REJECT: &str = "reject-once";
@@ -38,6 +42,9 @@ pub(super) fn decision(response: &RequestPermissionResponse) -> Decision {
                 let text = response.meta.as_ref()?.get(key)?.as_str()?.trim();
                 (!text.is_empty()).then(|| text.to_owned())
             };
+            if said(PLAN).as_deref() == Some(LEAVE) {
+                return Decision::Left;
+            }
             Decision::Denied(match (said(WORDS), said(REASON)) {
                 (Some(words), _) => {
                     format!("The person denied this and said what to do instead: {words}")
@@ -101,6 +108,11 @@ mod tests {
                 (decision, _) => panic!("{decision:?} for {parsed:?}"),
             }
         }
+        let left = json!({"outcome": {"outcome": "selected", "optionId": "reject-once"}, "_meta": {"copilot.plan": "leave"}});
+        assert_eq!(
+            decision(&serde_json::from_value(left).unwrap()),
+            Decision::Left
+        );
         let cancelled = json!({"outcome": {"outcome": "cancelled"}});
         assert_eq!(
             decision(&serde_json::from_value(cancelled).unwrap()),

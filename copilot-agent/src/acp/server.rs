@@ -16,7 +16,8 @@ use agent_client_protocol::{
             Implementation, InitializeRequest, InitializeResponse, LoadSessionRequest,
             LoadSessionResponse, Meta, NewSessionRequest, NewSessionResponse, PromptCapabilities,
             PromptRequest, PromptResponse, ResumeSessionRequest, ResumeSessionResponse,
-            SessionCapabilities, SessionResumeCapabilities,
+            SessionCapabilities, SessionResumeCapabilities, SetSessionModeRequest,
+            SetSessionModeResponse,
         },
     },
 };
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, StateError},
+    mode::Mode,
     model::{self, ModelError},
     session::{RunningTurn, Session, Steering},
     tools::Host,
@@ -104,8 +106,16 @@ impl Server {
     }
 
     async fn connect(self: &Arc<Self>, channel: Channel) -> Result<(), Error> {
-        let [initialize, new, load, resume, prompt, cancel, steer] =
-            std::array::from_fn(|_| Arc::clone(self));
+        let [
+            initialize,
+            new,
+            load,
+            resume,
+            set_mode,
+            prompt,
+            cancel,
+            steer,
+        ] = std::array::from_fn(|_| Arc::clone(self));
         Agent
             .v1()
             .name("copilot-agent")
@@ -127,13 +137,15 @@ impl Server {
                             connection: ConnectionTo<Client>| {
                     let id = request.session_id.0.to_string();
                     match load.restore(&id, &request.cwd) {
-                        Ok(messages) => {
+                        Ok((session, messages)) => {
                             let client = load.client(&id, connection);
                             load.tasks.spawn(async move {
                                 for update in turn::replay(&messages) {
                                     client.update(update).await;
                                 }
-                                log_lost(responder.respond(LoadSessionResponse::new()));
+                                let response =
+                                    LoadSessionResponse::new().modes(session.mode().state());
+                                log_lost(responder.respond(response));
                             });
                             Ok(())
                         }
@@ -145,7 +157,15 @@ impl Server {
             .on_receive_request(
                 async move |request: ResumeSessionRequest, responder, _connection| {
                     let restored = resume.restore(&request.session_id.0, &request.cwd);
-                    responder.respond_with_result(restored.map(|_| ResumeSessionResponse::new()))
+                    responder.respond_with_result(restored.map(|(session, _)| {
+                        ResumeSessionResponse::new().modes(session.mode().state())
+                    }))
+                },
+                agent_client_protocol::on_receive_request!(),
+            )
+            .on_receive_request(
+                async move |request: SetSessionModeRequest, responder, _connection| {
+                    responder.respond_with_result(set_mode.set_mode(&request))
                 },
                 agent_client_protocol::on_receive_request!(),
             )
@@ -217,7 +237,10 @@ impl Server {
             .load_session(keeps)
             .prompt_capabilities(PromptCapabilities::new().embedded_context(true))
             .session_capabilities(session)
-            .meta(object([("copilot.steer", json!(true))]));
+            .meta(object([
+                ("copilot.complete", json!(true)),
+                ("copilot.steer", json!(true)),
+            ]));
         let about =
             Implementation::new("copilot-agent", env!("CARGO_PKG_VERSION")).title("Copilot");
         InitializeResponse::new(request.protocol_version)
@@ -234,12 +257,27 @@ impl Server {
         let conversation = Conversation::create(self.state_dir.as_deref(), &id, &cwd)
             .map_err(|error| state_error(&error))?;
         let session = Session::new(id.clone(), cwd, conversation);
+        let modes = session.mode().state();
         lock(&self.sessions).insert(id.clone(), session);
-        Ok(NewSessionResponse::new(id))
+        Ok(NewSessionResponse::new(id).modes(modes))
+    }
+
+    fn set_mode(&self, request: &SetSessionModeRequest) -> Result<SetSessionModeResponse, Error> {
+        let session = self
+            .session(&request.session_id.0)
+            .ok_or_else(|| refused("There is no such session."))?;
+        let mode = Mode::named(&request.mode_id.0)
+            .ok_or_else(|| refused("There is no such mode: use interactive, plan or autopilot."))?;
+        session.mode().set(mode);
+        Ok(SetSessionModeResponse::new())
     }
 
     /// Makes a stored session live again and returns what was said in it.
-    fn restore(&self, id: &str, cwd: &Path) -> Result<Vec<crate::conversation::Message>, Error> {
+    fn restore(
+        &self,
+        id: &str,
+        cwd: &Path,
+    ) -> Result<(Arc<Session>, Vec<crate::conversation::Message>), Error> {
         let Some(state_dir) = &self.state_dir else {
             return Err(refused(
                 "This agent keeps no conversations, so none can be resumed.",
@@ -258,8 +296,8 @@ impl Server {
             Conversation::load(state_dir, id).map_err(|error| state_error(&error))?;
         let messages = conversation.messages().to_vec();
         let session = Session::new(id.to_owned(), cwd, conversation);
-        sessions.insert(id.to_owned(), session);
-        Ok(messages)
+        sessions.insert(id.to_owned(), Arc::clone(&session));
+        Ok((session, messages))
     }
 
     fn begin(&self, request: &PromptRequest) -> Result<(RunningTurn, String), Error> {
@@ -325,7 +363,11 @@ async fn run_turn(
         "outputTokens": end.usage.output_tokens,
         "model": name,
     });
-    Ok(PromptResponse::new(end.reason).meta(object([("copilot.usage", usage)])))
+    let meta = object([
+        ("copilot.usage", usage),
+        ("copilot.complete", json!(end.complete)),
+    ]);
+    Ok(PromptResponse::new(end.reason).meta(meta))
 }
 
 /// The words of a prompt. Files that are linked are named, text that is embedded is quoted.

@@ -115,6 +115,21 @@ mod tests {
         assert_eq!(std::fs::read_to_string(cwd.join("old")).unwrap(), "old");
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn in_plan_mode_no_file_is_made() {
+        use super::super::testing::context;
+        let folder = tempfile::tempdir().unwrap();
+        let (context, _) = context(folder.path());
+        let input = json!({"path": "a", "content": "x"});
+        let prepared = Create.prepare(&input, &context).unwrap();
+        // It was allowed, and then the mode was switched.
+        context.mode.set(crate::mode::Mode::Plan);
+        let outcome = prepared.run.await;
+        assert_eq!(outcome.status, ToolStatus::Failed, "{}", outcome.text);
+        assert!(!folder.path().join("a").exists());
+    }
+
     #[test]
     fn a_new_file_is_shown_and_asked_for() {
         let folder = tempfile::tempdir().unwrap();

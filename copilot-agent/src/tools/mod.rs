@@ -8,6 +8,7 @@
 mod ask_user;
 mod create;
 mod edit;
+mod exit_plan_mode;
 mod fetch;
 mod files;
 mod glob;
@@ -18,6 +19,7 @@ mod paths;
 mod place;
 mod shell;
 mod shell_output;
+pub(crate) mod task_complete;
 mod update_todo;
 mod view;
 mod walk;
@@ -30,12 +32,17 @@ use std::{
 use agent_client_protocol::v1::schema::{
     ContentBlock, Meta, SessionUpdate, ToolCallContent, ToolCallLocation, ToolCallUpdate, ToolKind,
 };
+use confinement::Confinement;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{conversation::ToolStatus, model::ToolSpec};
+use crate::{
+    conversation::ToolStatus,
+    mode::{Mode, SharedMode},
+    model::ToolSpec,
+};
 
 pub use grant::{Grant, Withheld};
 
@@ -65,19 +72,63 @@ pub enum Decision {
     Allowed(Grant),
     /// It may not; the text tells the model why.
     Denied(String),
+    /// It may not, and nothing more is wanted: the turn ends.
+    Left,
     /// The turn is being cancelled.
     Cancelled,
 }
 
 /// A question to the person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// The question.
     pub text: String,
-    /// Answers to choose from; none means free text.
-    pub choices: Vec<String>,
-    /// Whether an answer of one's own is possible beside the choices.
-    pub allow_freeform: bool,
+    /// What an answer can be.
+    pub kind: QuestionKind,
+}
+
+/// What an answer can be, and which one is taken when the person just goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QuestionKind {
+    /// Words.
+    Text {
+        /// Proposed.
+        default: Option<String>,
+        /// Characters at least and at most.
+        length: (Option<u32>, Option<u32>),
+    },
+    /// A number.
+    Number {
+        /// Whether it has no fraction.
+        whole: bool,
+        /// Proposed.
+        default: Option<f64>,
+        /// From and to.
+        range: (Option<f64>, Option<f64>),
+    },
+    /// Yes or no.
+    YesNo {
+        /// Proposed.
+        default: Option<bool>,
+    },
+    /// One of these.
+    One {
+        /// At least one.
+        choices: Vec<String>,
+        /// Whether an answer of one's own is possible beside the choices.
+        allow_freeform: bool,
+        /// Proposed; one of the choices.
+        default: Option<String>,
+    },
+    /// Any number of these.
+    Many {
+        /// At least one.
+        choices: Vec<String>,
+        /// Proposed; among the choices.
+        default: Vec<String>,
+        /// At least and at most so many.
+        count: (Option<u64>, Option<u64>),
+    },
 }
 
 /// What became of a question.
@@ -102,6 +153,8 @@ pub struct ToolContext {
     pub call_id: String,
     /// The client.
     pub host: Arc<dyn Host>,
+    /// The mode of the session, which may be switched while the call runs.
+    pub mode: SharedMode,
     /// Cancelled when the turn is.
     pub cancel: CancellationToken,
     /// Owns what goes on after a call, until the agent ends.
@@ -212,6 +265,11 @@ pub trait Tool: Send + Sync {
     /// The kind that clients choose an icon by.
     fn kind(&self) -> ToolKind;
 
+    /// Whether the model is told about it in this mode.
+    fn is_offered_in(&self, _mode: Mode) -> bool {
+        true
+    }
+
     /// Works out what a call would do.
     ///
     /// # Errors
@@ -232,6 +290,8 @@ pub fn all() -> Vec<Box<dyn Tool>> {
         Box::new(fetch::Fetch),
         Box::new(ask_user::AskUser),
         Box::new(update_todo::UpdateTodo),
+        Box::new(exit_plan_mode::ExitPlanMode),
+        Box::new(task_complete::TaskComplete),
     ]
 }
 
@@ -250,18 +310,32 @@ pub fn text_content(text: impl Into<String>) -> ToolCallContent {
     ToolCallContent::from(ContentBlock::from(text.into()))
 }
 
-/// Runs `work` where it may block, until the turn is cancelled.
+/// Runs `work` where it may block, until the turn is cancelled. In plan mode it is confined where
+/// the system can do that: the client refuses what would change something, and this holds
+/// for what it did not foresee.
 async fn blocking<T: Send + 'static>(
     context: &ToolContext,
     work: impl FnOnce(&CancellationToken) -> T + Send + 'static,
 ) -> Result<T, Outcome> {
     let cancel = context.cancel.clone();
-    let task = tokio::task::spawn_blocking(move || work(&cancel));
+    let mode = context.mode.clone();
+    let task = tokio::task::spawn_blocking(move || match confinement_in(mode.get()) {
+        Some(confinement) => confinement.run(move || work(&cancel)),
+        None => Ok(work(&cancel)),
+    });
     tokio::select! {
-        result = task => result.map_err(|_| Outcome::failed("The tool failed unexpectedly.")),
+        result = task => match result {
+            Ok(done) => done.map_err(|error| Outcome::failed(format!("Not run: {error}."))),
+            Err(_) => Err(Outcome::failed("The tool failed unexpectedly.")),
+        },
         // The work sees the token as well and ends by itself.
         () = context.cancel.cancelled() => Err(Outcome::cancelled("Cancelled.")),
     }
+}
+
+/// How tools are confined in this mode, where the system can do that.
+fn confinement_in(mode: Mode) -> Option<Confinement> {
+    (mode == Mode::Plan && confinement::is_available()).then(Confinement::read_only)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    Host, Outcome, Permission, Prepared, Tool, ToolContext, read_input,
+    Host, Outcome, Permission, Prepared, Tool, ToolContext, confinement_in, read_input,
     shell_output::{Bounded, Decoder},
 };
 use crate::{conversation::ToolStatus, model::ToolSpec, process::CommandTree, prompt};
@@ -124,7 +124,24 @@ enum End {
 }
 
 async fn run(command: &str, limit: Duration, context: &ToolContext) -> io::Result<Outcome> {
-    let (mut tree, pipe) = start(command, context)?;
+    let confinement = confinement_in(context.mode.get());
+    // A place for temporary files of its own, which is gone when the command has ended.
+    let scratch = match &confinement {
+        Some(_) => Some(tempfile::Builder::new().prefix("copilot-").tempdir()?),
+        None => None,
+    };
+    let scratch = scratch.as_ref().map(tempfile::TempDir::path);
+    let (mut tree, pipe) = match confinement.zip(scratch) {
+        None => start(command, context, None)?,
+        Some((confinement, scratch)) => {
+            let runtime = tokio::runtime::Handle::current();
+            let confined = confinement.writable(scratch).run(|| {
+                let _runtime = runtime.enter();
+                start(command, context, Some(scratch))
+            });
+            confined.map_err(io::Error::other)??
+        }
+    };
     let mut output = Output::new(pipe, context);
     let deadline = Instant::now() + limit;
     let end = tokio::select! {
@@ -144,7 +161,12 @@ async fn run(command: &str, limit: Duration, context: &ToolContext) -> io::Resul
     Ok(output.finish(end, limit, context).await)
 }
 
-fn start(command: &str, context: &ToolContext) -> io::Result<(CommandTree, pipe::Receiver)> {
+/// `scratch` is where temporary files go, if not where they always do.
+fn start(
+    command: &str,
+    context: &ToolContext,
+    scratch: Option<&Path>,
+) -> io::Result<(CommandTree, pipe::Receiver)> {
     // Both streams share one pipe, so that their order is kept.
     let (reader, writer) = io::pipe()?;
     let shell = if Path::new("/bin/bash").exists() {
@@ -165,6 +187,9 @@ fn start(command: &str, context: &ToolContext) -> io::Result<(CommandTree, pipe:
             .env("PAGER", "cat")
             .env("GIT_PAGER", "cat")
             .env("GIT_TERMINAL_PROMPT", "0");
+        if let Some(scratch) = scratch {
+            process.env("TMPDIR", scratch);
+        }
         for name in OWN_SECRETS {
             process.env_remove(name);
         }
@@ -409,6 +434,43 @@ mod tests {
                 outcome.text
             );
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn in_plan_mode_a_command_writes_nothing_but_its_own_temporary_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (context, _) = context(folder.path());
+        context.mode.set(crate::mode::Mode::Plan);
+        std::fs::write(folder.path().join("kept"), "kept").unwrap();
+        for (command, status, expected) in [
+            ("cat kept", ToolStatus::Completed, "kept"),
+            ("ls > /dev/null", ToolStatus::Completed, "(no output)"),
+            (
+                "x=$(mktemp) && echo fine > $x && cat $x",
+                ToolStatus::Completed,
+                "fine",
+            ),
+            ("touch new", ToolStatus::Failed, "Permission denied"),
+            ("echo x > kept", ToolStatus::Failed, "Permission denied"),
+            ("rm kept", ToolStatus::Failed, "Permission denied"),
+            (
+                "echo x > /dev/tcp/127.0.0.1/9",
+                ToolStatus::Failed,
+                "Permission denied",
+            ),
+        ] {
+            let input = json!({ "command": command });
+            let outcome = Shell.prepare(&input, &context).unwrap().run.await;
+            assert_eq!(outcome.status, status, "{command}: {}", outcome.text);
+            assert!(
+                outcome.text.contains(expected),
+                "{command}: {}",
+                outcome.text
+            );
+        }
+        assert_eq!(std::fs::read(folder.path().join("kept")).unwrap(), b"kept");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::mode::SharedMode;
+
 use super::{Answer, Decision, Grant, Host, Outcome, Prepared, Question, Tool, ToolContext};
 
 #[derive(Default)]
@@ -74,6 +76,7 @@ pub(crate) fn context(cwd: &Path) -> (ToolContext, Arc<TestHost>) {
         cwd: cwd.canonicalize().unwrap(),
         call_id: format!("call-{}", uuid::Uuid::new_v4()),
         host: host.clone(),
+        mode: SharedMode::default(),
         cancel: CancellationToken::new(),
         background: TaskTracker::new(),
         grant: Arc::default(),

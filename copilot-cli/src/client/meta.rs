@@ -173,6 +173,17 @@ pub(crate) fn session_state(session: &SessionState) -> &str {
     state(session.meta.as_ref(), session.status)
 }
 
+/// Whether what plan mode forbids is enforced by the system: `confined`, or `cooperative`. Absent
+/// for sessions from before this was known.
+pub(crate) fn confinement(meta: Option<&JsonObject>) -> Option<&str> {
+    text(meta, "copilot.confinement")
+}
+
+/// Whether a session in this state waits for a person.
+pub(crate) fn needs_someone(state: &str) -> bool {
+    state.starts_with("needs-") || state == "plan-ready"
+}
+
 /// A state in words for people (`needs permission`).
 pub(crate) fn state_words(state: &str) -> String {
     state.replace('-', " ")

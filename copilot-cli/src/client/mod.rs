@@ -37,12 +37,12 @@ pub(crate) use config::{
     MODES, allows_all, asks_nothing, is_unattended, mode, next_mode, switch_allow_all, switch_mode,
 };
 pub(crate) use meta::{
-    cancelling, clients, session_answer, state_words, summary_closed, summary_state,
-    text as meta_text, todos, tool_answer, tool_meta,
+    cancelling, clients, confinement, needs_someone, session_answer, state_words, summary_closed,
+    summary_state, text as meta_text, todos, tool_answer, tool_meta,
 };
 pub(crate) use requests::{
-    DENY_WITH_WORDS, question_id, question_label, question_message, question_required,
-    user_message, value_of,
+    DENY_WITH_WORDS, SUGGEST, is_plan, question_id, question_label, question_message,
+    question_required, user_message, value_of,
 };
 pub(crate) use start::daemon_path;
 pub(crate) use uris::short_path;

@@ -229,6 +229,14 @@ impl Question {
     }
 }
 
+/// The choice about a plan that goes with words.
+pub(crate) const SUGGEST: &str = "suggest";
+
+/// Whether a request is about a plan of the agent.
+pub(crate) fn is_plan(request: &ChatInputRequest) -> bool {
+    request.id.starts_with("plan-")
+}
+
 /// The id of a question.
 pub(crate) fn question_id(question: &ChatInputQuestion) -> &str {
     match question {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{cancel, connected, export, find_session, rename, search};
 use crate::args::SessionsCommand;
 use crate::client::{
-    Attached, Identity, list_sessions, open_requests, path_of_file_uri, session_id, short_id,
-    short_path, state_words, summary_closed, summary_state,
+    Attached, Identity, confinement, list_sessions, needs_someone, open_requests, path_of_file_uri,
+    session_id, short_id, short_path, state_words, summary_closed, summary_state,
 };
 use crate::error::{CliError, Exit};
 use crate::output::{Output, colours};
@@ -61,7 +61,7 @@ async fn list(paths: &Paths, all: bool, json: bool, out: &mut Output) -> Result<
     sessions.retain(|s| all || !summary_closed(s));
     // Those that need someone come first, then the newest.
     sessions.sort_by(|a, b| {
-        let needs = |s: &SessionSummary| summary_state(s).starts_with("needs-");
+        let needs = |s: &SessionSummary| needs_someone(summary_state(s));
         needs(b)
             .cmp(&needs(a))
             .then_with(|| b.modified_at.cmp(&a.modified_at))
@@ -93,6 +93,7 @@ pub(super) fn summary_json(session: &SessionSummary) -> Value {
         "state": summary_state(session),
         "closed": summary_closed(session),
         "agent": session.provider,
+        "confinement": confinement(session.meta.as_ref()),
         "folder": folder(session).map(|path| path.display().to_string()),
         "createdAt": session.created_at,
         "modifiedAt": session.modified_at,
@@ -102,7 +103,7 @@ pub(super) fn summary_json(session: &SessionSummary) -> Value {
 /// The sessions as a table with a heading.
 pub(super) fn table(sessions: &[SessionSummary], now: Timestamp) -> String {
     let home = std::env::var_os("HOME");
-    let mut rows = vec![["ID", "STATE", "TITLE", "FOLDER", "AGE"].map(str::to_owned)];
+    let mut rows = vec![["ID", "STATE", "TITLE", "FOLDER", "AGENT", "AGE"].map(str::to_owned)];
     rows.extend(sessions.iter().map(|s| {
         let state = if summary_closed(s) {
             "closed".to_owned()
@@ -114,6 +115,7 @@ pub(super) fn table(sessions: &[SessionSummary], now: Timestamp) -> String {
             state,
             truncate(&one_line(&s.title), 44),
             short_folder(s, home.as_deref()),
+            agent(s),
             modified(s, now),
         ]
     }));
@@ -123,6 +125,15 @@ pub(super) fn table(sessions: &[SessionSummary], now: Timestamp) -> String {
 /// The folder of a session as people write it.
 pub(super) fn short_folder(session: &SessionSummary, home: Option<&std::ffi::OsStr>) -> String {
     folder(session).map_or_else(String::new, |path| one_line(&short_path(&path, home)))
+}
+
+/// The agent of a session, and whether it is confined.
+fn agent(session: &SessionSummary) -> String {
+    let name = one_line(&session.provider);
+    match confinement(session.meta.as_ref()) {
+        Some(confinement) => format!("{name}, {}", one_line(confinement)),
+        None => name,
+    }
 }
 
 /// How long ago a session changed.
@@ -174,6 +185,10 @@ async fn show(paths: &Paths, wanted: &str, json: bool, out: &mut Output) -> Resu
     out.line(&format!("title    {}", one_line(&session.title)))?;
     out.line(&format!("state    {}", state_words(mirror.state())))?;
     out.line(&format!("folder   {}", one_line(&path.unwrap_or_default())))?;
+    out.line(&format!("agent    {}", agent(&session)))?;
+    if let Some(mode) = mirror.session().map(crate::client::mode) {
+        out.line(&format!("mode     {}", one_line(mode)))?;
+    }
     for request in &requests {
         out.line(&format!("waits    {}", one_line(request.id())))?;
     }
@@ -209,7 +224,8 @@ mod tests {
             serde_json::from_value(json!({
                 "resource": format!("ahp-session:/{id}"), "provider": "copilot", "title": title, "status": 1,
                 "createdAt": "2025-01-01T00:00:00Z", "modifiedAt": "2025-01-01T00:00:00Z",
-                "workingDirectories": ["file:///srv/a%20b"], "_meta": {"copilot.state": state}}))
+                "workingDirectories": ["file:///srv/a%20b"],
+                "_meta": {"copilot.state": state, "copilot.confinement": "confined"}}))
             .unwrap()
         };
         let all = [
@@ -219,9 +235,9 @@ mod tests {
         let now: Timestamp = "2025-01-01T01:00:00Z".parse().unwrap();
         assert_eq!(
             table(&all, now),
-            "ID        STATE             TITLE  FOLDER    AGE\n\
-             01234567  needs permission  日本   /srv/a b  1h\n\
-             abcdefab  idle              fix    /srv/a b  1h\n"
+            "ID        STATE             TITLE  FOLDER    AGENT              AGE\n\
+             01234567  needs permission  日本   /srv/a b  copilot, confined  1h\n\
+             abcdefab  idle              fix    /srv/a b  copilot, confined  1h\n"
         );
         assert_eq!(summary_json(&all[1])["folder"], "/srv/a b");
     }

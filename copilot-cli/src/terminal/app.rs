@@ -70,6 +70,8 @@ pub(crate) enum Link {
 pub(crate) struct App {
     pub(super) editor: Editor,
     pub(super) dialog: Option<Dialog>,
+    /// Dialogs of other open requests, as they were left.
+    aside: Vec<Dialog>,
     pub(super) link: Link,
     pub(super) help: bool,
     pub(super) model: Option<String>,
@@ -89,6 +91,7 @@ impl App {
         Self {
             editor: Editor::default(),
             dialog: None,
+            aside: Vec::new(),
             link: Link::Up,
             help: false,
             model,
@@ -151,16 +154,37 @@ impl App {
                 .entry(request.id().to_owned())
                 .or_insert_with(|| title(request));
         }
-        let first = requests.first();
-        if self.dialog.as_ref().map(Dialog::id) != first.map(OpenRequest::id) {
-            self.dialog = first.map(Dialog::new);
+        let is_open = |dialog: &Dialog| requests.iter().any(|r| r.id() == dialog.id());
+        self.aside.retain(is_open);
+        if !self.dialog.as_ref().is_some_and(is_open) {
+            self.dialog = requests.first().map(|first| self.dialog_of(first));
         }
-        first
+        let shown = self.dialog.as_ref().map(Dialog::id);
+        requests
+            .iter()
+            .find(|r| Some(r.id()) == shown)
             .map(Dialog::contents)
             .unwrap_or_default()
             .into_iter()
             .filter(|uri| contents.want(uri))
             .collect()
+    }
+
+    /// The dialog of a request, as it was left or anew.
+    fn dialog_of(&mut self, request: &OpenRequest) -> Dialog {
+        let left = self.aside.iter().position(|d| d.id() == request.id());
+        left.map_or_else(|| Dialog::new(request), |at| self.aside.remove(at))
+    }
+
+    /// Turns to the next open request; requests are answered in any order.
+    fn next_request(&mut self, requests: &[OpenRequest]) {
+        let shown = self.dialog.as_ref().map(Dialog::id);
+        let at = requests.iter().position(|r| Some(r.id()) == shown);
+        let next = at.map_or(0, |at| at + 1) % requests.len().max(1);
+        if let Some(request) = requests.get(next).filter(|r| Some(r.id()) != shown) {
+            let dialog = self.dialog_of(request);
+            self.aside.extend(self.dialog.replace(dialog));
+        }
     }
 
     /// An action got its number.
@@ -236,6 +260,10 @@ impl App {
         }
         if let Some(dialog) = &mut self.dialog {
             let requests = mirror.chat().map(open_requests).unwrap_or_default();
+            if key == Key::Tab {
+                self.next_request(&requests);
+                return Vec::new();
+            }
             let Some(request) = requests.iter().find(|r| r.id() == dialog.id()) else {
                 return Vec::new();
             };
@@ -271,6 +299,10 @@ impl App {
             },
             Key::Edit(edit) => {
                 self.editor.apply(edit);
+                Vec::new()
+            }
+            Key::Tab => {
+                self.editor.apply(Edit::Insert("    ".to_owned()));
                 Vec::new()
             }
             _ => Vec::new(),
@@ -908,6 +940,40 @@ mod tests {
         assert_eq!(
             run.app.take_notices()[0].text(),
             "ℹ rm x: answered by terminal pts/9: allow-once"
+        );
+    }
+
+    #[test]
+    fn requests_are_answered_in_any_order() {
+        let mut run = Run::asking();
+        for id in ["q-1", "q-2"] {
+            run.act(
+                CHAT,
+                json!({"type": "chat/inputRequested", "request": {"id": id,
+                "questions": [{"kind": "text", "id": "a", "message": "Name?"}]}}),
+            );
+        }
+        let shown = |run: &Run| run.app.dialog.as_ref().unwrap().id().to_owned();
+        assert_eq!(shown(&run), "c");
+        run.press(Key::Tab);
+        assert_eq!(shown(&run), "q-1");
+        run.press(Key::Edit(Edit::Insert("Ada".into())));
+        run.press(Key::Tab);
+        let answered = action(&run.press(Key::Decline));
+        assert_eq!(
+            (&answered["requestId"], &answered["response"]),
+            (&json!("q-2"), &json!("decline"))
+        );
+        run.act(
+            CHAT,
+            json!({"type": "chat/inputCompleted", "requestId": "q-2", "response": "decline"}),
+        );
+        assert_eq!(shown(&run), "c", "the oldest that is left");
+        run.press(Key::Tab);
+        let answered = action(&run.press(Key::Enter));
+        assert_eq!(
+            answered["answers"]["a"]["value"]["value"], "Ada",
+            "what was typed is kept"
         );
     }
 

@@ -5,7 +5,7 @@ use ahp_types::state::{ErrorInfo, InputRequestResponsePart, TurnState, UsageInfo
 
 use super::diff::{self, Contents};
 use super::line::{Colour, Line, Style};
-use crate::client::{Answered, Todo, TodoStatus};
+use crate::client::{Answered, Todo, TodoStatus, is_plan};
 use crate::events::error_words;
 use crate::text::{one_line, output_lines, sanitize, seconds, truncate};
 use crate::tool_view::{ToolStatus, ToolView};
@@ -242,10 +242,10 @@ fn bounded_output(text: &str, running: bool) -> Vec<Line> {
 
 /// A question that was answered.
 pub(crate) fn answered(part: &InputRequestResponsePart, by: Option<&Answered>) -> Vec<Line> {
-    let asked = part
-        .request
-        .message
-        .as_deref()
+    let plan = is_plan(&part.request);
+    // A plan is long, and is in the timeline as what the agent proposed.
+    let message = part.request.message.as_deref().filter(|_| !plan);
+    let asked = message
         .or_else(|| {
             Some(crate::client::question_message(
                 part.request.questions.as_ref()?.first()?,

@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ahp_types::state::{ChatInputAnswerValue, ChatInputQuestion, ToolInput};
+use ahp_types::state::{ChatInputAnswerValue, ChatInputOption, ChatInputQuestion, ToolInput};
 
 use super::diff::{self, Contents};
 use super::editor::{Edit, Editor};
 use super::keys::Key;
 use super::line::{Colour, Line, Style};
 use crate::client::{
-    Answer, DENY_WITH_WORDS, OpenRequest, Permission, Question, meta_text, question_message,
-    value_of,
+    Answer, DENY_WITH_WORDS, OpenRequest, Permission, Question, SUGGEST, is_plan, meta_text,
+    question_message, value_of,
 };
 use crate::text::{expand_tabs, one_line, sanitize};
 use crate::tool_view::Edit as FileEdit;
@@ -73,6 +73,41 @@ impl Dialog {
         self.chosen.clear();
         self.problem = None;
         self.words = self.choices(request).is_empty().then(Editor::default);
+        self.propose_default(request);
+    }
+
+    /// Begins at the answer that the question proposes.
+    fn propose_default(&mut self, request: &OpenRequest) {
+        let OpenRequest::Question(question) = request else {
+            return;
+        };
+        let proposed = |options: &[ChatInputOption]| -> Vec<usize> {
+            let marked = options.iter().enumerate();
+            let marked = marked.filter(|(_, o)| o.recommended == Some(true));
+            marked.map(|(index, _)| index).collect()
+        };
+        let text = match self.current(question) {
+            Some(ChatInputQuestion::Text(q)) => q.default_value.clone(),
+            Some(ChatInputQuestion::Number(q) | ChatInputQuestion::Integer(q)) => {
+                q.default_value.map(|number| number.to_string())
+            }
+            Some(ChatInputQuestion::Boolean(q)) => {
+                self.selected = usize::from(q.default_value == Some(false));
+                None
+            }
+            Some(ChatInputQuestion::SingleSelect(q)) => {
+                self.selected = proposed(&q.options).first().copied().unwrap_or(0);
+                None
+            }
+            Some(ChatInputQuestion::MultiSelect(q)) => {
+                self.chosen = proposed(&q.options).into_iter().collect();
+                None
+            }
+            Some(ChatInputQuestion::Unknown(_)) | None => None,
+        };
+        if let (Some(editor), Some(text)) = (&mut self.words, text) {
+            editor.set(&text);
+        }
     }
 
     /// The contents that must be fetched to show it in full.
@@ -109,7 +144,8 @@ impl Dialog {
                 Some(ChatInputQuestion::Boolean(_)) => vec![plain("Yes"), plain("No")],
                 Some(ChatInputQuestion::SingleSelect(q)) => {
                     let mut choices: Vec<_> = q.options.iter().map(option).collect();
-                    if q.allow_freeform_input == Some(true) {
+                    // Words about a plan have a choice of their own.
+                    if q.allow_freeform_input == Some(true) && !is_plan(&question.request) {
                         choices.push(plain("Something else …"));
                     }
                     choices
@@ -134,13 +170,15 @@ impl Dialog {
                 Key::Edit(edit) => editor.apply(edit),
                 Key::PageUp => self.scroll = self.scroll.saturating_sub(10),
                 Key::PageDown => self.scroll += 10,
-                Key::Cancel | Key::Queue | Key::Redraw | Key::NextMode => {}
+                Key::Decline => return decline(request),
+                Key::Cancel | Key::Queue | Key::Redraw | Key::NextMode | Key::Tab => {}
             }
             return Outcome::Nothing;
         }
         let last = choices.len().saturating_sub(1);
         match key {
             Key::Escape => return Outcome::CancelTurn,
+            Key::Decline => return decline(request),
             Key::Enter => return self.choose(self.selected, request),
             Key::Edit(Edit::Up | Edit::Left) => self.selected = self.selected.saturating_sub(1),
             Key::Edit(Edit::Down | Edit::Right) => self.selected = (self.selected + 1).min(last),
@@ -196,7 +234,7 @@ impl Dialog {
                 None if index == 0 => Outcome::Answer(question.accept(HashMap::new())),
                 None => Outcome::Answer(question.decline()),
                 Some(q @ ChatInputQuestion::Boolean(_)) => {
-                    self.answer(q, if index == 0 { "yes" } else { "no" }, question)
+                    self.answer(q, if index == 0 { "yes" } else { "no" }, None, question)
                 }
                 Some(q @ ChatInputQuestion::MultiSelect(select)) => {
                     // By id, so that no label can be mistaken for another.
@@ -206,11 +244,16 @@ impl Dialog {
                         .filter_map(|i| select.options.get(*i))
                         .map(|o| o.id.clone())
                         .collect();
-                    self.answer(q, &ids.join(","), question)
+                    self.answer(q, &ids.join(","), None, question)
                 }
                 Some(q @ ChatInputQuestion::SingleSelect(select)) => {
                     match select.options.get(index) {
-                        Some(option) => self.answer(q, &option.id, question),
+                        Some(option) if suggests(&option.id, question) => {
+                            self.selected = index;
+                            self.words = Some(Editor::default());
+                            Outcome::Nothing
+                        }
+                        Some(option) => self.answer(q, &option.id, None, question),
                         None => {
                             self.selected = index;
                             self.words = Some(Editor::default());
@@ -242,15 +285,33 @@ impl Dialog {
                 }
             }
             OpenRequest::Question(question) => match self.current(question) {
-                Some(q) => self.answer(q, &text, question),
+                Some(q @ ChatInputQuestion::SingleSelect(select))
+                    if select
+                        .options
+                        .get(self.selected)
+                        .is_some_and(|o| suggests(&o.id, question)) =>
+                {
+                    if text.is_empty() {
+                        self.problem = Some("say what should change, or Esc to go back".to_owned());
+                        return Outcome::Nothing;
+                    }
+                    self.answer(q, SUGGEST, Some(&text), question)
+                }
+                Some(q) => self.answer(q, &text, None, question),
                 None => Outcome::Nothing,
             },
         }
     }
 
     /// Takes the answer to the current question; the last one answers the request.
-    fn answer(&mut self, q: &ChatInputQuestion, text: &str, question: &Question) -> Outcome {
-        match value_of(q, text, None) {
+    fn answer(
+        &mut self,
+        q: &ChatInputQuestion,
+        text: &str,
+        words: Option<&str>,
+        question: &Question,
+    ) -> Outcome {
+        match value_of(q, text, words) {
             Ok(value) => {
                 let id = crate::client::question_id(q).to_owned();
                 // An optional question without an answer is left out.
@@ -333,6 +394,13 @@ impl Dialog {
             (None, true) => "Space or a number marks · Enter answers · Esc cancels the turn",
             (None, false) => "a number or ↑↓ and Enter answers · Esc cancels the turn",
         };
+        let mut hint = hint.to_owned();
+        if decline(request) != Outcome::Nothing {
+            hint.push_str(" · Ctrl+X declines");
+        }
+        if waiting > 1 {
+            hint.push_str(" · Tab: the next one");
+        }
         bottom.push(Line::styled(hint, Style::DIM).cut(columns));
 
         let body: Vec<Line> = body.iter().flat_map(|line| line.wrap(columns)).collect();
@@ -394,6 +462,21 @@ impl Dialog {
         }
         (title, body)
     }
+}
+
+/// A question may stay without an answer; a permission may not, and neither may trust.
+fn decline(request: &OpenRequest) -> Outcome {
+    match request {
+        OpenRequest::Question(question) if question.request.id != "trust" => {
+            Outcome::Answer(question.decline())
+        }
+        _ => Outcome::Nothing,
+    }
+}
+
+/// Whether choosing this means to say what should change in a plan.
+fn suggests(option: &str, question: &Question) -> bool {
+    option == SUGGEST && is_plan(&question.request)
 }
 
 fn option(option: &ahp_types::state::ChatInputOption) -> (String, String) {
@@ -642,6 +725,93 @@ mod tests {
         );
         assert_eq!(action["answers"]["b"]["value"]["value"], json!(["s"]));
         assert_eq!(action["answers"]["c"]["value"]["value"], json!(3.0));
+    }
+
+    #[test]
+    fn a_plan_is_accepted_left_or_sent_back_with_words() {
+        let request = OpenRequest::Question(Question {
+            request: serde_json::from_value(json!({"id": "plan-1", "message": "# Rename\n1. rename",
+                "questions": [{"kind": "single-select", "id": "plan", "message": "Carry out this plan?",
+                "required": true, "allowFreeformInput": true, "options": [
+                {"id": "accept", "label": "Accept"}, {"id": "accept-autopilot", "label": "Autopilot"},
+                {"id": "leave", "label": "Leave"}, {"id": "suggest", "label": "Suggest changes"}]}]}))
+            .unwrap(),
+        });
+        let mut dialog = Dialog::new(&request);
+        assert_eq!(
+            rows(&dialog, &request, 20)[..7],
+            [
+                "? # Rename",
+                "  1. rename",
+                "  Carry out this plan?",
+                "❯ 1. Accept",
+                "  2. Autopilot",
+                "  3. Leave",
+                "  4. Suggest changes",
+            ]
+        );
+        let value = |outcome: Outcome| match outcome {
+            Outcome::Answer(answer) => {
+                let action = serde_json::to_value(answer.into_action()).unwrap();
+                action["answers"]["plan"]["value"].clone()
+            }
+            other => panic!("{other:?}"),
+        };
+        let accepted = press(&mut dialog, &request, &[typed("2")]);
+        assert_eq!(value(accepted)["value"], "accept-autopilot");
+        let mut dialog = Dialog::new(&request);
+        assert_eq!(
+            press(&mut dialog, &request, &[typed("4"), Key::Enter]),
+            Outcome::Nothing,
+            "words are missing"
+        );
+        let suggested = value(press(
+            &mut dialog,
+            &request,
+            &[typed("smaller steps"), Key::Enter],
+        ));
+        assert_eq!(suggested["value"], "suggest");
+        assert_eq!(suggested["freeformValues"], json!(["smaller steps"]));
+    }
+
+    #[test]
+    fn a_question_begins_at_the_answer_that_it_proposes() {
+        let options = json!([{"id": "s", "label": "Small"}, {"id": "l", "label": "Large", "recommended": true}]);
+        let request = question(json!([
+            {"kind": "single-select", "id": "a", "message": "One?", "options": options},
+            {"kind": "multi-select", "id": "b", "message": "Many?", "options": options},
+            {"kind": "boolean", "id": "c", "message": "Sure?", "defaultValue": false},
+            {"kind": "integer", "id": "d", "message": "How many?", "required": true, "defaultValue": 3.0},
+            {"kind": "text", "id": "e", "message": "Name?", "defaultValue": "Ada"}]));
+        let mut dialog = Dialog::new(&request);
+        let keys = vec![Key::Enter; 5];
+        let Outcome::Answer(answer) = press(&mut dialog, &request, &keys) else {
+            panic!("no answer");
+        };
+        let answers = serde_json::to_value(answer.into_action()).unwrap()["answers"].clone();
+        for (id, expected) in [
+            ("a", json!("l")),
+            ("b", json!(["l"])),
+            ("c", json!(false)),
+            ("d", json!(3.0)),
+            ("e", json!("Ada")),
+        ] {
+            assert_eq!(answers[id]["value"]["value"], expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_question_can_be_declined_and_a_permission_cannot() {
+        let request = question(json!([{"kind": "text", "id": "a", "message": "Name?"}]));
+        let declined = press(&mut Dialog::new(&request), &request, &[Key::Decline]);
+        let Outcome::Answer(answer) = declined else {
+            panic!("{declined:?}");
+        };
+        let action = serde_json::to_value(answer.into_action()).unwrap();
+        assert_eq!(action["response"], "decline");
+        let request = permission();
+        let nothing = press(&mut Dialog::new(&request), &request, &[Key::Decline]);
+        assert_eq!(nothing, Outcome::Nothing);
     }
 
     #[test]

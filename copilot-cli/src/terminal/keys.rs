@@ -19,6 +19,10 @@ pub(crate) enum Key {
     Redraw,
     /// Shift+Tab.
     NextMode,
+    /// Tab: the next open request, or an indentation.
+    Tab,
+    /// Ctrl+X: a question is not answered.
+    Decline,
     Escape,
     PageUp,
     PageDown,
@@ -51,6 +55,7 @@ pub(crate) fn key(event: KeyEvent) -> Option<Key> {
             'q' => Some(Key::Queue),
             'u' => edit(Edit::KillToStart),
             'w' => edit(Edit::KillWordLeft),
+            'x' => Some(Key::Decline),
             'y' => edit(Edit::Yank),
             _ => None,
         },
@@ -67,7 +72,7 @@ pub(crate) fn key(event: KeyEvent) -> Option<Key> {
         KeyCode::Enter => Some(Key::Enter),
         KeyCode::BackTab => Some(Key::NextMode),
         KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => Some(Key::NextMode),
-        KeyCode::Tab => insert("    ".to_owned()),
+        KeyCode::Tab => Some(Key::Tab),
         KeyCode::Backspace if alt || control => edit(Edit::KillWordLeft),
         KeyCode::Backspace => edit(Edit::Backspace),
         KeyCode::Delete if alt || control => edit(Edit::KillWordRight),
@@ -114,7 +119,8 @@ mod tests {
             (Esc, M::NONE, Some(Key::Escape)),
             (BackTab, M::SHIFT, Some(Key::NextMode)),
             (Tab, M::SHIFT, Some(Key::NextMode)),
-            (Tab, M::NONE, Some(insert("    "))),
+            (Tab, M::NONE, Some(Key::Tab)),
+            (Char('x'), M::CONTROL, Some(Key::Decline)),
             (Char('z'), M::CONTROL, None),
         ];
         for (code, modifiers, expected) in table {

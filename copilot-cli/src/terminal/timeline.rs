@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use ahp_types::state::{ResponsePart, ToolCallState};
+use ahp_types::state::{MessageKind, ResponsePart, ToolCallState};
 
 use super::blocks;
 use super::diff::Contents;
@@ -112,7 +112,10 @@ impl Timeline {
         if !progress.started {
             progress.started = true;
             out.finished.push(Line::empty());
-            out.finished.extend(blocks::prompt(&turn.message.text));
+            out.finished.extend(match turn.message.origin.kind {
+                MessageKind::User => blocks::prompt(&turn.message.text),
+                _ => blocks::notice(&format!("by itself: {}", turn.message.text)),
+            });
         }
         if progress.ended {
             progress.reopen();

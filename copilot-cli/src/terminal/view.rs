@@ -12,8 +12,8 @@ use super::blocks;
 use super::diff::Contents;
 use super::line::{Colour, Line, Style};
 use crate::client::{
-    MODES, Mirror, asks_nothing, cancelling, clients, mode, open_requests, path_of_file_uri,
-    short_path, state_words, todos,
+    MODES, Mirror, asks_nothing, cancelling, clients, confinement, mode, needs_someone,
+    open_requests, path_of_file_uri, short_path, state_words, todos,
 };
 use crate::text::{one_line, seconds, truncate};
 
@@ -202,7 +202,7 @@ fn status(scene: &Scene<'_>) -> Line {
     let style = match (scene.app.link, mirror.state()) {
         (Link::Lost(_), _) | (_, "error") => Style::of(Colour::Red),
         (_, "working" | "starting") => Style::of(Colour::Yellow),
-        (_, state) if state.starts_with("needs-") => Style::of(Colour::Magenta),
+        (_, state) if needs_someone(state) => Style::of(Colour::Magenta),
         _ => Style::of(Colour::Green),
     };
     let mut line = Line::styled(format!("● {}", one_line(&state)), style);
@@ -224,6 +224,11 @@ fn status(scene: &Scene<'_>) -> Line {
     }
     if session.is_some_and(asks_nothing) {
         line.push(" · allows everything", Style::of(Colour::Red));
+    }
+    match session.and_then(|s| confinement(s.meta.as_ref())) {
+        Some("confined") => line.push(" · confined", Style::DIM),
+        Some(other) => line.push(format!(" · {}", one_line(other)), Style::of(Colour::Yellow)),
+        None => {}
     }
     let others = session.map_or(0, clients).saturating_sub(1);
     let others = (others > 0).then(|| format!("+{others} attached"));
@@ -370,8 +375,11 @@ mod tests {
         let change =
             json!({"type": "session/configChanged", "config": {"mode": "plan", "allowAll": true}});
         mirror.apply(&envelope(SESSION, 11, change));
+        let known = json!({"type": "session/metaChanged", "_meta": {"copilot.state": "idle", "copilot.confinement": "confined"}});
+        mirror.apply(&envelope(SESSION, 12, known));
         let shown = text(&live(&scene(&app, &mirror, &contents, &[], 24)));
-        assert_eq!(shown[2], "● idle · plan mode · allows everything · a title");
+        let words = "● idle · plan mode · allows everything · conf";
+        assert!(shown[2].starts_with(words), "{shown:?}");
     }
 
     #[test]

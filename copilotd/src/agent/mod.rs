@@ -5,6 +5,7 @@
 //! decides anything: that is the session's.
 
 pub mod environment;
+pub mod modes;
 pub mod process;
 pub mod questions;
 pub mod rpc;
@@ -26,6 +27,9 @@ pub struct AgentCommand {
     pub args: Vec<String>,
     /// Variables on top of the session's environment.
     pub env: Vec<(String, String)>,
+    /// It is confined as a whole, and may write in these places of its own beside the session's
+    /// folder; `None` when it is not confined.
+    pub confine: Option<Vec<PathBuf>>,
 }
 
 /// Variable that tells an agent where to keep its conversations. It also marks, for the next start of

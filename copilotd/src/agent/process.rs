@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use confinement::Confinement;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
@@ -117,13 +118,15 @@ impl Drop for AgentProcess {
     }
 }
 
-/// Starts an agent in `folder` with the person's environment, in its own process group.
+/// Starts an agent in `folder` with the person's environment, in its own process group, confined
+/// for life when there is a confinement.
 pub fn spawn(
     agent: &AgentCommand,
     folder: &Path,
     environment: &SessionEnvironment,
     own_vars: &[(&str, &std::ffi::OsStr)],
     known: Arc<KnownChildren>,
+    confinement: Option<&Confinement>,
 ) -> std::io::Result<(AgentProcess, mpsc::Receiver<AgentEvent>)> {
     let mut command = Command::new(resolve(agent, environment));
     command
@@ -139,7 +142,17 @@ pub fn spawn(
         .process_group(0)
         .kill_on_drop(true);
     prepare_child(&mut command, environment.umask);
-    let mut child = command.spawn()?;
+    let mut child = match confinement {
+        None => command.spawn()?,
+        Some(confinement) => {
+            let runtime = tokio::runtime::Handle::current();
+            let confined = confinement.run(|| {
+                let _runtime = runtime.enter();
+                command.spawn()
+            });
+            confined.map_err(std::io::Error::other)??
+        }
+    };
     let gone = || std::io::Error::other("the agent ended while it was started");
     let pid = child.id().ok_or_else(gone)?;
     known.insert(pid);
@@ -352,6 +365,7 @@ mod tests {
             program: "sh".into(),
             args: vec!["-c".into(), script.into()],
             env: Vec::new(),
+            confine: None,
         }
     }
 
@@ -371,6 +385,7 @@ mod tests {
             &environment(),
             &[],
             Arc::default(),
+            None,
         )
         .unwrap();
         agent.send("banner\n".into()).unwrap();
@@ -395,6 +410,7 @@ mod tests {
             &environment(),
             &[],
             Arc::default(),
+            None,
         )
         .unwrap();
         let Some(AgentEvent::Message(Incoming::Notification { method, .. })) = events.recv().await

@@ -60,7 +60,7 @@ fn question(
                     title,
                     message,
                     required,
-                    options,
+                    options: recommended(options, s.default.as_slice()),
                     allow_freeform_input: Some(freeform(s)),
                 }),
                 None => ChatInputQuestion::Text(ChatInputTextQuestion {
@@ -129,7 +129,7 @@ fn question(
                 title,
                 message,
                 required,
-                options,
+                options: recommended(options, a.default.as_deref().unwrap_or_default()),
                 allow_freeform_input: None,
                 min: a.min_items.and_then(|v| i64::try_from(v).ok()),
                 max: a.max_items.and_then(|v| i64::try_from(v).ok()),
@@ -137,6 +137,14 @@ fn question(
         }
         _ => return None,
     })
+}
+
+/// AHP has no default for choices; what it has are options that are recommended.
+fn recommended(mut options: Vec<ChatInputOption>, defaults: &[String]) -> Vec<ChatInputOption> {
+    for option in &mut options {
+        option.recommended = defaults.contains(&option.id).then_some(true);
+    }
+    options
 }
 
 fn choices(s: &StringPropertySchema) -> Option<Vec<ChatInputOption>> {
@@ -250,7 +258,7 @@ mod tests {
 
     const FORM: &str = r#"{"mode":"form","sessionId":"s","message":"Which way?","requestedSchema":{"type":"object",
         "properties":{"answer":{"type":"string","oneOf":[{"const":"a","title":"Left"},{"const":"b","title":"Right"}],
-        "_meta":{"copilot.freeform":true}},"count":{"type":"integer","minimum":1},"tags":{"type":"array",
+        "default":"b","_meta":{"copilot.freeform":true}},"count":{"type":"integer","minimum":1},"tags":{"type":"array",
         "items":{"type":"string","enum":["x","y"]}}},"required":["answer"]}}"#;
 
     #[test]
@@ -262,6 +270,8 @@ mod tests {
             panic!("{questions:?}")
         };
         assert_eq!(first.options[1].label, "Right");
+        let recommended: Vec<_> = first.options.iter().map(|o| o.recommended).collect();
+        assert_eq!(recommended, [None, Some(true)]);
         assert_eq!(
             (first.required, first.allow_freeform_input),
             (Some(true), Some(true))

@@ -118,6 +118,20 @@ impl Call {
         })
     }
 
+    /// The plan that it proposes, if it does.
+    pub fn plan(&self) -> Option<String> {
+        if self.kind != ToolKind::SwitchMode {
+            return None;
+        }
+        let named = self.input.as_ref().and_then(|i| i.get("plan")?.as_str());
+        let texts = self.content.iter().filter_map(|content| match content {
+            ToolCallContent::Content(content) => text_of(&content.content),
+            _ => None,
+        });
+        let plan = named.map_or_else(|| texts.collect::<Vec<_>>().join("\n"), str::to_owned);
+        (!plan.trim().is_empty()).then_some(plan)
+    }
+
     fn tool_name(&self) -> String {
         self.name
             .clone()
@@ -137,6 +151,7 @@ impl Call {
         let plain = match self.kind {
             ToolKind::Execute => named("command"),
             ToolKind::Fetch => named("url").map(|url| visible(&url)),
+            ToolKind::SwitchMode => named("plan"),
             _ => None,
         };
         plain.or_else(|| serde_json::to_string_pretty(input).ok())

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::json::parse;
 use super::settings::{
-    AgentSettings, AuditSettings, KeepRecords, LogLevel, OnResume, PermissionSettings, Problem,
-    RemoteSettings, Settings, Severity,
+    AgentSettings, AuditSettings, AutopilotSettings, KeepRecords, LogLevel, OnResume,
+    PermissionSettings, Problem, RemoteSettings, Settings, Severity,
 };
 use crate::permissions::Rule;
 
@@ -51,6 +51,7 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
                 .parse()
                 .map_err(|wrong| format!("is wrong: {wrong}"))
         }),
+        autopilot: autopilot(&mut top, &previous.autopilot),
         permissions: permissions(&mut top, &previous.permissions),
         trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
         log_level: top.take("logLevel", &previous.log_level, log_level),
@@ -60,7 +61,8 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
     // An editor's pointer to a description of the file.
     top.values.remove("$schema");
     top.finish(
-        "model, agent, agents, mode, permissions, trustedFolders, logLevel, remoteSessions, remote, audit",
+        "model, agent, agents, mode, autopilot, permissions, trustedFolders, logLevel, \
+         remoteSessions, remote, audit",
     );
     (settings, problems)
 }
@@ -194,6 +196,7 @@ fn agent(section: &mut Section<'_>) -> Result<AgentSettings, (String, String)> {
     let mut take = |key: &str| section.values.remove(key).filter(|value| !value.is_null());
     let named = |key: &'static str| move |wrong| (key.to_owned(), wrong);
     let (command, args, env, title) = (take("command"), take("args"), take("env"), take("title"));
+    let (confine, writable) = (take("confine"), take("writable"));
     let agent = AgentSettings {
         command: command
             .ok_or_else(|| "is missing".to_owned())
@@ -209,6 +212,15 @@ fn agent(section: &mut Section<'_>) -> Result<AgentSettings, (String, String)> {
             .map(|value| text_value(&value))
             .transpose()
             .map_err(named("title"))?,
+        confine: confine
+            .map_or(Ok(false), |value| {
+                let not = || format!("must be true or false, not {}", kind_of(&value));
+                value.as_bool().ok_or_else(not)
+            })
+            .map_err(named("confine"))?,
+        writable: writable
+            .map_or(Ok(Vec::new()), |value| folders(&value))
+            .map_err(named("writable"))?,
     };
     let rest = std::mem::take(&mut section.values);
     Section {
@@ -216,8 +228,33 @@ fn agent(section: &mut Section<'_>) -> Result<AgentSettings, (String, String)> {
         values: rest,
         problems: section.problems,
     }
-    .finish("command, args, env, title");
+    .finish("command, args, env, title, confine, writable");
     Ok(agent)
+}
+
+fn autopilot(top: &mut Section<'_>, previous: &AutopilotSettings) -> AutopilotSettings {
+    let values = match top.take_object("autopilot") {
+        Ok(values) => values.unwrap_or_default(),
+        Err(()) => return previous.clone(),
+    };
+    let mut section = top.inner("autopilot", values);
+    let autopilot = AutopilotSettings {
+        max_continuations: section.take("maxContinuations", &previous.max_continuations, |v| {
+            whole_number(v, 0..=1000).and_then(|n| {
+                u32::try_from(n)
+                    .map(Some)
+                    .map_err(|_| "is too large".to_owned())
+            })
+        }),
+        max_tokens: section.take("maxTokens", &previous.max_tokens, |v| {
+            whole_number(v, 1..=1_000_000_000_000).map(Some)
+        }),
+        max_minutes: section.take("maxMinutes", &previous.max_minutes, |v| {
+            whole_number(v, 1..=100_000).map(Some)
+        }),
+    };
+    section.finish("maxContinuations, maxTokens, maxMinutes");
+    autopilot
 }
 
 fn permissions(top: &mut Section<'_>, previous: &PermissionSettings) -> PermissionSettings {
@@ -372,6 +409,17 @@ fn log_level(value: &Value) -> Result<LogLevel, String> {
     text_value(value)?
         .parse()
         .map_err(|wrong| format!("is wrong: {wrong}"))
+}
+
+fn whole_number(value: &Value, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
+    match value.as_u64() {
+        Some(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "must be a whole number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
 }
 
 /// A text that says something and can be passed to a program.

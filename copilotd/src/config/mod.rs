@@ -19,8 +19,8 @@ pub use load::load;
 pub use managed::{Managed, managed_file, managed_folder, start_managed};
 pub use repository::Repository;
 pub use settings::{
-    AgentSettings, AuditSettings, KeepRecords, LogLevel, MAX_SESSION_BYTES, OnResume,
-    PermissionSettings, Problem, RemoteSettings, Settings, Severity,
+    AgentSettings, AuditSettings, AutopilotSettings, KeepRecords, LogLevel, MAX_SESSION_BYTES,
+    OnResume, PermissionSettings, Problem, RemoteSettings, Settings, Severity,
 };
 pub use trusted::{TrustError, TrustedFolders};
 pub use watcher::{Loaded, SettingsWatcher, start};

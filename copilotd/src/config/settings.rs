@@ -19,6 +19,8 @@ pub struct Settings {
     pub agents: BTreeMap<String, AgentSettings>,
     /// `mode`: the mode of sessions that name none.
     pub mode: Mode,
+    /// `autopilot`: how far it goes by itself.
+    pub autopilot: AutopilotSettings,
     /// `permissions`: rules for every session.
     pub permissions: PermissionSettings,
     /// `trustedFolders`: absolute or beginning with `~`, as written.
@@ -94,6 +96,27 @@ impl Default for KeepRecords {
     }
 }
 
+/// `autopilot`: how far a session goes by itself after a person's prompt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AutopilotSettings {
+    /// `maxContinuations`: how many turns it starts by itself; see
+    /// [`AutopilotSettings::max_continuations`].
+    pub max_continuations: Option<u32>,
+    /// `maxTokens`: of all its turns together, in and out. Looked at after each turn.
+    pub max_tokens: Option<u64>,
+    /// `maxMinutes`: since the person's prompt. Looked at after each turn.
+    pub max_minutes: Option<u64>,
+}
+
+impl AutopilotSettings {
+    /// How many turns it starts by itself.
+    #[must_use]
+    pub fn max_continuations(&self) -> u32 {
+        const DEFAULT: u32 = 10;
+        self.max_continuations.unwrap_or(DEFAULT)
+    }
+}
+
 /// How to start one agent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AgentSettings {
@@ -105,6 +128,11 @@ pub struct AgentSettings {
     pub env: BTreeMap<String, String>,
     /// `title`: the name that people see.
     pub title: Option<String>,
+    /// `confine`: it may write in the session's folder and in `writable` only, and in plan mode
+    /// not in the folder.
+    pub confine: bool,
+    /// `writable`: files and folders of its own, absolute or beginning with `~`.
+    pub writable: Vec<PathBuf>,
 }
 
 impl fmt::Debug for AgentSettings {
@@ -115,6 +143,8 @@ impl fmt::Debug for AgentSettings {
             .field("args", &self.args.len())
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("title", &self.title)
+            .field("confine", &self.confine)
+            .field("writable", &self.writable)
             .finish()
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{
     Approvals, Loaded, Managed, Settings, TrustedFolders, managed_file, managed_folder,
 };
 use crate::content::ContentStore;
-use crate::permissions::Guard;
+use crate::permissions::{Guard, expand_home};
 use crate::remote::{Link, RemoteSessions};
 use crate::store::{Batch, Store, StoreError};
 
@@ -219,6 +219,10 @@ impl Shared {
                     .iter()
                     .map(|(k, v)| (k.clone(), v.clone()))
                     .collect(),
+                confine: agent.confine.then(|| {
+                    let places = agent.writable.iter();
+                    places.filter_map(|path| expand_home(path)).collect()
+                }),
             });
         }
         (name == BUILT_IN).then(|| AgentCommand {
@@ -227,6 +231,7 @@ impl Shared {
             program: self.built_in_agent.clone(),
             args: Vec::new(),
             env: Vec::new(),
+            confine: None,
         })
     }
 

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::agent::AgentConnection;
+use super::autopilot::Run;
 use super::commit::Unkept;
 use super::inbox::Inbox;
 use super::persist::{Extras, Revived, Unreadable};
+use super::plan;
 use super::rules::rule_set;
 use super::state::{Model, now};
 use super::terminal::{SessionContents, Terminals};
@@ -44,6 +46,7 @@ pub(super) struct Actor {
     /// The agent's own name for the conversation, to resume it after a restart.
     pub(super) acp_session: Option<String>,
     pub(super) turn: Option<Turn>,
+    pub(super) autopilot: Run,
     pub(super) terminals: Terminals,
     /// Id of the steering message that the agent holds.
     pub(super) steering_handed_over: Option<String>,
@@ -119,6 +122,7 @@ impl Actor {
             agent: None,
             acp_session: None,
             turn: None,
+            autopilot: Run::default(),
             terminals: Terminals::default(),
             steering_handed_over: None,
             go_on: false,
@@ -424,7 +428,7 @@ impl Actor {
             Admitted::Resume(action) => return self.resume_turn(action, origin),
             Admitted::Cancel(turn) => {
                 self.record_cancel(turn);
-                self.cancel(client, origin);
+                self.cancel(Some((Arc::clone(client), origin.clone())));
             }
             Admitted::Confirm { action, answer } => self.confirm(action, answer, Some(origin)),
             Admitted::CompleteInput { action, answer } => {
@@ -524,7 +528,12 @@ impl Actor {
     pub(super) fn state_word(&self) -> &'static str {
         let open = self.model.open_requests();
         let asked = |r: &SessionInputRequest| matches!(r, SessionInputRequest::ChatInput(_));
+        let planned = |r: &SessionInputRequest| match r {
+            SessionInputRequest::ChatInput(r) => plan::is_plan(&r.id),
+            _ => false,
+        };
         match &self.turn {
+            Some(_) if open.iter().any(planned) => "plan-ready",
             Some(_) if open.iter().any(asked) => "needs-answer",
             Some(_) if !open.is_empty() => "needs-permission",
             Some(turn) if turn.phase == Phase::Starting => "starting",
@@ -633,6 +642,7 @@ impl Actor {
         let mut operations = std::mem::take(&mut self.pending_operations);
         operations.push(Operation::Delete);
         self.keep(operations, true).await;
+        self.remove_scratch();
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);

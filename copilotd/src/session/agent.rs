@@ -8,7 +8,8 @@ use agent_client_protocol_schema::v1::{
     AgentCapabilities, CancelNotification, ClientCapabilities, ContentBlock,
     ElicitationCapabilities, ElicitationFormCapabilities, Implementation, InitializeRequest,
     InitializeResponse, LoadSessionRequest, NewSessionRequest, NewSessionResponse, PromptRequest,
-    ResumeSessionRequest, SessionNotification, TextContent,
+    ResumeSessionRequest, SessionModeState, SessionNotification, SessionUpdate,
+    SetSessionModeRequest, TextContent,
 };
 use ahp_types::common::JsonObject;
 use ahp_types::state::UsageInfo;
@@ -17,16 +18,20 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::Input;
-use super::actor::Actor;
+use super::actor::{Actor, one_line};
+use super::autopilot::Ended;
 use super::turn::{End, Phase};
 use crate::agent::environment::SessionEnvironment;
-use crate::agent::process::{self, AgentEvent, AgentProcess, Ended};
+use crate::agent::modes::AgentModes;
+use crate::agent::process::{self, AgentEvent, AgentProcess};
 use crate::agent::rpc::{self, Incoming, OpenRequests, RpcFailure};
 use crate::agent::{STATE_DIR_VARIABLE, translate, tree};
 use crate::pause;
 use crate::store::{Operation, ProcessRecord};
 
 const METHOD_NOT_FOUND: i64 = -32601;
+/// How much is shown of what an agent calls its modes, in characters.
+const MODE_NAME_CHARS: usize = 60;
 
 /// Why a request was sent to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,7 @@ enum Purpose {
     RestoreSession,
     Prompt { turn_id: String },
     Steer { message_id: String },
+    SetMode { mode: String },
 }
 
 /// What the agent can do beyond the minimum.
@@ -44,6 +50,8 @@ struct Abilities {
     load: bool,
     resume: bool,
     steer: bool,
+    /// It declares when a task is complete.
+    complete: bool,
 }
 
 /// A running agent and the conversation with it.
@@ -54,6 +62,9 @@ pub(super) struct AgentConnection {
     events: mpsc::Receiver<AgentEvent>,
     open: OpenRequests<Purpose>,
     abilities: Abilities,
+    modes: AgentModes,
+    /// When it is confined as a whole: whether that is so for plan mode.
+    pub(super) confined_for_plan: Option<bool>,
     /// Whether a prompt can be sent.
     ready: bool,
     /// Until when it has to be ready.
@@ -73,7 +84,7 @@ impl AgentConnection {
         let Some(connection) = agent else {
             return std::future::pending().await;
         };
-        let ended = || Ended {
+        let ended = || process::Ended {
             how: "its supervisor is gone".into(),
             last_words: String::new(),
         };
@@ -110,11 +121,31 @@ impl Actor {
         {
             return;
         }
+        if self.is_confined_for_another_mode() {
+            self.start_agent_anew();
+            return;
+        }
         match &self.agent {
             Some(agent) if agent.ready => self.send_prompt(),
             Some(_) => {}
             None => self.start_agent(),
         }
+    }
+
+    /// Ends an agent that runs no turn and starts another one, which goes on with its conversation
+    /// where it can.
+    fn start_agent_anew(&mut self) {
+        let Some(agent) = self.agent.take() else {
+            return;
+        };
+        self.forget_process(agent.pid());
+        self.steering_handed_over = None;
+        if !agent.can_restore() {
+            self.acp_session = None;
+            self.notice("The agent was started anew because the mode changed, and does not remember this conversation.", "memory-lost");
+        }
+        drop(agent);
+        self.start_agent();
     }
 
     fn start_agent(&mut self) {
@@ -130,13 +161,31 @@ impl Actor {
         };
         let shared = Arc::clone(&self.model.shared);
         let state_dir = shared.paths.agent_state_dir();
-        let own_vars = [
+        let mut own_vars = vec![
             ("COPILOT_SESSION_ID", std::ffi::OsStr::new(&self.model.id)),
             (STATE_DIR_VARIABLE, state_dir.as_os_str()),
         ];
+        let confined = self.confined(&command);
+        if let Ok(Some(confined)) = &confined {
+            own_vars.push(("TMPDIR", confined.scratch.as_os_str()));
+        }
         let known = Arc::clone(&shared.known_children);
         pause::reached("before-spawn");
-        let spawned = process::spawn(&command, &self.folder, &environment, &own_vars, known);
+        let spawned = match &confined {
+            Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
+            Ok(confined) => {
+                let confinement = confined.as_ref().map(|c| &c.confinement);
+                let folder = &self.folder;
+                process::spawn(
+                    &command,
+                    folder,
+                    &environment,
+                    &own_vars,
+                    known,
+                    confinement,
+                )
+            }
+        };
         pause::reached("after-spawn");
         match spawned {
             Ok((process, events)) => {
@@ -149,6 +198,8 @@ impl Actor {
                     events,
                     open,
                     abilities,
+                    modes: AgentModes::default(),
+                    confined_for_plan: confined.ok().flatten().map(|c| c.for_plan),
                     ready: false,
                     ready_by: Instant::now() + shared.agent_start_limit,
                     outgoing: Vec::new(),
@@ -225,6 +276,9 @@ impl Actor {
         }
         match serde_json::from_str::<SessionNotification>(params.get()) {
             Ok(notification) => {
+                if let SessionUpdate::CurrentModeUpdate(update) = &notification.update {
+                    self.agent_switched_mode(&update.current_mode_id.0);
+                }
                 for update in translate::steps(notification.update) {
                     let Some((turn, mut contents)) = self.translating() else {
                         return;
@@ -259,13 +313,19 @@ impl Actor {
             (Purpose::Initialize, Ok(result)) => self.initialized(result.get()),
             (Purpose::NewSession, Ok(result)) => {
                 match serde_json::from_str::<NewSessionResponse>(result.get()) {
-                    Ok(response) => self.opened(Some(response.session_id.0.to_string())),
+                    Ok(response) => {
+                        self.opened(Some(response.session_id.0.to_string()), response.modes)
+                    }
                     Err(error) => self.failed_to_start(&format!(
                         "its answer to session/new is not understood ({error})"
                     )),
                 }
             }
-            (Purpose::RestoreSession, Ok(_)) => self.opened(None),
+            (Purpose::RestoreSession, Ok(result)) => {
+                let result = serde_json::from_str::<Value>(result.get()).unwrap_or_default();
+                let modes = result.get("modes").cloned().unwrap_or_default();
+                self.opened(None, serde_json::from_value(modes).ok());
+            }
             (Purpose::RestoreSession, Err(failure)) => {
                 tracing::warn!(session = %self.model.id, error = %failure.message, "the agent could not resume");
                 self.acp_session = None;
@@ -276,6 +336,11 @@ impl Actor {
                 self.failed_to_start(&failure.message)
             }
             (Purpose::Prompt { turn_id }, result) => self.prompt_answered(&turn_id, result),
+            (Purpose::SetMode { .. }, Ok(_)) => {}
+            (Purpose::SetMode { mode }, Err(failure)) => {
+                // What the mode forbids is refused all the same.
+                tracing::warn!(session = %self.model.id, %mode, error = %failure.message, "the agent does not switch its mode");
+            }
             (Purpose::Steer { message_id }, result) => {
                 let accepted = result
                     .ok()
@@ -335,14 +400,43 @@ impl Actor {
         }
     }
 
-    fn opened(&mut self, id: Option<String>) {
+    fn opened(&mut self, id: Option<String>, modes: Option<SessionModeState>) {
         if id.is_some() {
             self.acp_session = id;
         }
         if let Some(agent) = &mut self.agent {
             agent.ready = true;
+            agent.modes = modes.map(AgentModes::from).unwrap_or_default();
         }
+        self.tell_agent_mode();
         self.go_on_starting();
+    }
+
+    /// Tells the agent which mode the session is in, where it has one like that.
+    pub(super) fn tell_agent_mode(&mut self) {
+        let mode = self.mode();
+        let (Some(agent), Some(session)) = (&mut self.agent, &self.acp_session) else {
+            return;
+        };
+        let Some(wanted) = agent.modes.switch_to(mode).filter(|_| agent.ready) else {
+            return;
+        };
+        let params = SetSessionModeRequest::new(session.clone(), wanted.clone());
+        let purpose = Purpose::SetMode { mode: wanted };
+        agent.request(purpose, "session/set_mode", &params);
+    }
+
+    /// An agent's own switch is told to people. It changes nothing about what it may do.
+    fn agent_switched_mode(&mut self, id: &str) {
+        let agent = self.agent.as_mut();
+        let Some(name) = agent.and_then(|agent| agent.modes.switched_by_agent(id)) else {
+            return;
+        };
+        let name = one_line(&name, MODE_NAME_CHARS);
+        let mode = self.mode();
+        let text =
+            format!("The agent switched to its own mode {name}. The session stays in {mode} mode.");
+        self.notice(&text, "agent-mode");
     }
 
     fn failed_to_start(&mut self, why: &str) {
@@ -401,8 +495,12 @@ impl Actor {
         if self.turn.as_ref().is_none_or(|t| t.id != turn_id) {
             return;
         }
+        let declares = self.agent.as_ref().is_some_and(|a| a.abilities.complete);
         let end = match result {
-            Ok(result) => end_of(&serde_json::from_str(result.get()).unwrap_or_default()),
+            Ok(result) => {
+                let response = serde_json::from_str(result.get()).unwrap_or_default();
+                end_of(&response, declares)
+            }
             Err(_)
                 if self
                     .turn
@@ -416,7 +514,7 @@ impl Actor {
         self.end_turn(end);
     }
 
-    fn agent_ended(&mut self, ended: &Ended) {
+    fn agent_ended(&mut self, ended: &process::Ended) {
         let Some(agent) = self.agent.take() else {
             return;
         };
@@ -543,19 +641,21 @@ fn initialize() -> InitializeRequest {
 }
 
 fn abilities(capabilities: &AgentCapabilities) -> Abilities {
-    let steer = capabilities
-        .meta
-        .as_ref()
-        .and_then(|m| m.get("copilot.steer"))
-        .and_then(Value::as_bool);
+    let extension = |name: &str| {
+        let meta = capabilities.meta.as_ref();
+        meta.and_then(|m| m.get(name)?.as_bool()).unwrap_or(false)
+    };
     Abilities {
         load: capabilities.load_session,
         resume: capabilities.session_capabilities.resume.is_some(),
-        steer: steer.unwrap_or(false),
+        steer: extension("copilot.steer"),
+        complete: extension("copilot.complete"),
     }
 }
 
-fn end_of(response: &Value) -> End {
+/// `declares`: the agent says when a task is complete. The end of a turn of one that does not is
+/// taken for that.
+fn end_of(response: &Value, declares: bool) -> End {
     let usage = response
         .get("_meta")
         .and_then(|m| m.get("copilot.usage"))
@@ -566,16 +666,27 @@ fn end_of(response: &Value) -> End {
             cache_read_tokens: None,
             meta: None,
         });
-    let remark = match response.get("stopReason").and_then(Value::as_str) {
+    let meta = response.get("_meta");
+    let declared = meta.and_then(|m| m.get("copilot.complete")?.as_bool()) == Some(true);
+    let (remark, ended) = match response.get("stopReason").and_then(Value::as_str) {
         Some("cancelled") => return End::Cancelled,
-        Some("max_tokens") => Some("The model reached its limit of output; ask it to go on."),
-        Some("max_turn_requests") => {
-            Some("The agent reached its limit of steps for one turn; ask it to go on.")
-        }
-        Some("refusal") => Some("The model refused to go on."),
-        _ => None,
+        Some("max_tokens") => (
+            Some("The model reached its limit of output; ask it to go on."),
+            Ended::Unfinished,
+        ),
+        Some("max_turn_requests") => (
+            Some("The agent reached its limit of steps for one turn; ask it to go on."),
+            Ended::Unfinished,
+        ),
+        Some("refusal") => (Some("The model refused to go on."), Ended::Refused),
+        _ if declared || !declares => (None, Ended::Completed),
+        _ => (None, Ended::Unfinished),
     };
-    End::Complete { usage, remark }
+    End::Complete {
+        usage,
+        remark,
+        ended,
+    }
 }
 
 fn error_of(failure: &RpcFailure) -> End {

@@ -323,6 +323,7 @@ impl Actor {
             answers: self.model.answers_in_order(),
             todos: self.model.todos.clone(),
             spent: self.model.spent.iter().cloned().collect(),
+            plans: self.model.plans.clone(),
         }
     }
 

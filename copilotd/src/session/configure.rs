@@ -32,8 +32,13 @@ impl Actor {
         let applied = self.model.session(action, Some(origin));
         self.put_devices_out();
         let after = (self.mode(), self.allows_all());
-        if before.0 != after.0 {
-            self.notice(&format!("{who} switched to {} mode.", after.0), "mode");
+        match (before.0, after.0) {
+            (mode, same) if mode == same => {}
+            (Mode::Autopilot, mode) => {
+                let text = format!("Autopilot stopped: {who} switched to {mode} mode.");
+                self.notice(&text, "autopilot-mode");
+            }
+            (_, mode) => self.notice(&format!("{who} switched to {mode} mode."), "mode"),
         }
         if before.1 != after.1 {
             let now = if after.1 {
@@ -44,9 +49,22 @@ impl Actor {
             self.notice(&format!("{now}, says {who}."), "allow-all");
         }
         if before != after {
+            self.tell_agent_mode();
             self.decide_open_permissions_again();
         }
         applied
+    }
+
+    /// The daemon itself switches, as the answer to a plan says.
+    pub(super) fn switch_mode(&mut self, mode: Mode) {
+        if self.mode() == mode {
+            return;
+        }
+        let action = mode::change(mode::MODE, mode.name());
+        self.model
+            .session(StateAction::SessionConfigChanged(action), None);
+        self.tell_agent_mode();
+        self.decide_open_permissions_again();
     }
 
     /// "Allow everything" ends with the session.

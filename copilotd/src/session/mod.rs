@@ -7,12 +7,15 @@
 mod actor;
 mod agent;
 mod audit;
+mod autopilot;
 mod commit;
 mod configure;
+pub mod confine;
 mod inbox;
 pub mod mode;
 mod permission;
 mod persist;
+pub mod plan;
 mod question;
 pub mod remote;
 mod rules;

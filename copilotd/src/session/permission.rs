@@ -16,7 +16,7 @@ use super::state::now;
 use super::turn::Turn;
 use super::wanted::{addresses, wanted};
 use crate::agent::rpc;
-use crate::agent::translate::Asked;
+use crate::agent::translate::{Asked, Call};
 use crate::config::Repository;
 use crate::host::admit::{ALLOW_HERE, Answer};
 use crate::permissions::{
@@ -80,6 +80,11 @@ impl Actor {
             .translator
             .permission_asked(request.tool_call, &mut contents);
         self.effects(effects);
+        let call = self.turn.as_ref().and_then(|t| t.translator.call(&id));
+        if let Some(plan) = call.and_then(Call::plan) {
+            self.plan_proposed(rpc_id, &id, &plan, request.options);
+            return;
+        }
         self.model.forget_answer(&id);
         let wanted = match self.turn.as_ref().and_then(|t| t.translator.call(&id)) {
             Some(call) => wanted(call, &self.folder, self.is_built_in(), &addresses),
@@ -478,7 +483,7 @@ fn pending_meta(chat: &ChatState, id: &str) -> ahp_types::common::JsonObject {
 }
 
 /// The answer to the agent. Only ever "once": the daemon keeps every longer memory itself.
-fn outcome(options: &[PermissionOption], approved: bool, meta: JsonObject) -> Value {
+pub(super) fn outcome(options: &[PermissionOption], approved: bool, meta: JsonObject) -> Value {
     let order = match approved {
         true => [
             PermissionOptionKind::AllowOnce,

@@ -55,6 +55,7 @@ pub(super) struct Extras {
     pub(super) todos: Vec<crate::agent::translate::Todo>,
     /// Messages that were taken back or joined a turn, newest last.
     pub(super) spent: Vec<String>,
+    pub(super) plans: Vec<super::plan::Version>,
 }
 
 impl Extras {

@@ -5,6 +5,7 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::actor::Actor;
+use super::plan;
 use crate::agent::{questions, rpc};
 use crate::host::admit::Answer;
 
@@ -65,6 +66,13 @@ impl Actor {
         self.settle();
         self.model
             .chat(StateAction::ChatInputCompleted(action), origin);
+        let plan = self.turn.as_mut().and_then(|t| t.plans.remove(&id));
+        if let Some(open) = plan {
+            if let Ok(answer) = plan::answer(response, answers.as_ref()) {
+                self.plan_answered(&open, answer);
+            }
+            return;
+        }
         let open = self.turn.as_mut().and_then(|t| t.questions.remove(&id));
         match open {
             Some(open) => {

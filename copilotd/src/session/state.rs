@@ -9,7 +9,9 @@ use ahp_types::common::JsonObject;
 use ahp_types::state::*;
 use serde_json::{Value, json};
 
+use super::confine::{Guarantee, guarantee};
 use super::persist::Revived;
+use super::plan::Version;
 use super::{NewSession, chat_uri, mode, remote, session_uri};
 use crate::agent::translate::Todo;
 use crate::host::Shared;
@@ -43,6 +45,8 @@ pub(super) struct Model {
     /// is a retry.
     pub(super) spent: VecDeque<String>,
     pub(super) todos: Vec<Todo>,
+    /// The plans that were proposed, oldest first.
+    pub(super) plans: Vec<Version>,
     /// What this step of the actor did, not yet kept or published.
     pub(super) outbox: Vec<Outgoing>,
     /// Turns that ended in this step.
@@ -118,6 +122,7 @@ impl Model {
             answer_order: VecDeque::new(),
             spent: VecDeque::new(),
             todos: Vec::new(),
+            plans: Vec::new(),
             outbox: Vec::new(),
             completed: Vec::new(),
             earlier_turns: 0,
@@ -153,6 +158,7 @@ impl Model {
             answer_order,
             spent: kept.extras.spent.into(),
             todos: kept.extras.todos,
+            plans: kept.extras.plans,
             outbox: Vec::new(),
             completed: Vec::new(),
             earlier_turns,
@@ -244,8 +250,12 @@ impl Model {
     /// The session's `_meta` as it should be.
     pub(super) fn meta(&self, extra: JsonObject) -> JsonObject {
         let mut meta = extra;
+        meta.insert("copilot.confinement".into(), json!(self.guarantee()));
         if !self.todos.is_empty() {
             meta.insert("copilot.todos".into(), json!(self.todos));
+        }
+        if !self.plans.is_empty() {
+            meta.insert("copilot.plans".into(), json!(self.plans));
         }
         if !self.answers.is_empty() {
             meta.insert("copilot.answers".into(), self.answers_json());
@@ -349,6 +359,11 @@ impl Model {
             .collect()
     }
 
+    /// Whether the agent is confined, by the settings as they are now.
+    fn guarantee(&self) -> Guarantee {
+        guarantee(self.shared.agent_command(&self.session.provider).as_ref())
+    }
+
     /// The session's line in lists.
     pub(super) fn summary(&self, state: &str, closed: bool) -> SessionSummary {
         let chat = SessionChatSummary {
@@ -359,7 +374,10 @@ impl Model {
             status: Some(self.chat.status),
             changes: None,
         };
-        let mut meta = JsonObject::from_iter([("copilot.state".to_owned(), json!(state))]);
+        let mut meta = JsonObject::from_iter([
+            ("copilot.state".to_owned(), json!(state)),
+            ("copilot.confinement".to_owned(), json!(self.guarantee())),
+        ]);
         if closed {
             meta.insert("copilot.closed".into(), json!(true));
         }

@@ -9,7 +9,9 @@ use ahp_types::state::*;
 use serde_json::{Value, json};
 
 use super::actor::{Actor, one_line};
+use super::autopilot::{Ended, Next};
 use super::permission::OpenPermission;
+use super::plan::OpenPlan;
 use super::question::OpenQuestion;
 use super::state::now;
 use crate::agent::translate::Translator;
@@ -34,9 +36,8 @@ pub(super) enum Phase {
 
 /// A cancel that is under way.
 struct Cancel {
-    /// Who gets to know when there was nothing left to stop.
-    client: Arc<Client>,
-    origin: ActionOrigin,
+    /// Who gets to know when there was nothing left to stop; nobody when the host wants it.
+    asked_by: Option<(Arc<Client>, ActionOrigin)>,
     deadline: Instant,
 }
 
@@ -51,6 +52,8 @@ pub(super) struct Turn {
     pub(super) permissions: HashMap<String, OpenPermission>,
     /// Open questions of the agent, by request id.
     pub(super) questions: HashMap<String, OpenQuestion>,
+    /// Plans that wait for a decision, by request id.
+    pub(super) plans: HashMap<String, OpenPlan>,
     started: Instant,
     cancel: Option<Cancel>,
 }
@@ -63,6 +66,8 @@ pub(super) enum End {
         usage: Option<UsageInfo>,
         /// A remark for people, when it ended in an unusual way.
         remark: Option<&'static str>,
+        /// What that means on autopilot.
+        ended: Ended,
     },
     /// Somebody stopped it.
     Cancelled,
@@ -94,6 +99,7 @@ impl Turn {
             translator: Translator::new(&action.turn_id),
             permissions: HashMap::new(),
             questions: HashMap::new(),
+            plans: HashMap::new(),
             started: Instant::now(),
             cancel: None,
         }
@@ -111,6 +117,7 @@ impl Turn {
             translator: Translator::resumed(turn_id),
             permissions: HashMap::new(),
             questions: HashMap::new(),
+            plans: HashMap::new(),
             started: Instant::now(),
             cancel: None,
         }
@@ -135,6 +142,7 @@ impl Actor {
         self.closed = false;
         self.stored = false;
         self.go_on = false;
+        self.note_autopilot_start(&action.message);
         let turn = Turn::new(&action);
         if self.model.session.title.is_empty() {
             let title = one_line(&action.message.text, TITLE_CHARS);
@@ -166,6 +174,15 @@ impl Actor {
         }
         self.closed = false;
         self.stored = false;
+        if let Some(message) = self
+            .model
+            .chat
+            .active_turn
+            .as_ref()
+            .map(|t| t.message.clone())
+        {
+            self.note_autopilot_start(&message);
+        }
         self.turn = Some(Turn::resumed(&turn_id));
         if self.is_trusted() {
             self.go_on_starting();
@@ -260,6 +277,7 @@ impl Actor {
         let steering = self.model.chat.steering_message.clone();
         let next = steering.or_else(|| self.model.chat.queued_messages.as_ref()?.first().cloned());
         let Some(PendingMessage { id, message }) = next else {
+            self.continue_on_autopilot();
             return;
         };
         let action = ChatTurnStartedAction {
@@ -315,11 +333,10 @@ impl Actor {
     }
 
     /// Somebody wants the turn to stop.
-    pub(super) fn cancel(&mut self, client: &Arc<Client>, origin: &ActionOrigin) {
+    pub(super) fn cancel(&mut self, asked_by: Option<(Arc<Client>, ActionOrigin)>) {
         let Some(turn) = &mut self.turn else { return };
         turn.cancel = Some(Cancel {
-            client: Arc::clone(client),
-            origin: origin.clone(),
+            asked_by,
             deadline: Instant::now() + CANCEL_LIMIT,
         });
         let phase = turn.phase;
@@ -352,14 +369,13 @@ impl Actor {
         let Some(turn) = &mut self.turn else { return };
         let permissions: Vec<OpenPermission> = turn.permissions.drain().map(|(_, p)| p).collect();
         let open: Vec<(String, OpenQuestion)> = turn.questions.drain().collect();
+        let plans: Vec<(String, OpenPlan)> = turn.plans.drain().collect();
         let trust_open = turn.phase == Phase::Trust;
-        for permission in permissions {
-            self.respond(
-                &permission.rpc_id,
-                &json!({"outcome": {"outcome": "cancelled"}}),
-            );
+        let asked = permissions.iter().map(|permission| &permission.rpc_id);
+        for rpc_id in asked.chain(plans.iter().map(|(_, plan)| &plan.rpc_id)) {
+            self.respond(rpc_id, &json!({"outcome": {"outcome": "cancelled"}}));
         }
-        let mut closed: Vec<String> = Vec::new();
+        let mut closed: Vec<String> = plans.into_iter().map(|(id, _)| id).collect();
         for (id, question) in open {
             self.respond(&question.rpc_id, &json!({"action": "cancel"}));
             closed.push(id);
@@ -388,15 +404,24 @@ impl Actor {
         // After a cancel or an error somebody should look before more is started.
         self.go_on = matches!(end, End::Complete { .. });
         if !matches!(end, End::Cancelled)
-            && let Some(cancel) = &turn.cancel
+            && let Some((client, origin)) = turn.cancel.as_ref().and_then(|c| c.asked_by.as_ref())
         {
-            self.cancelled_too_late(&turn_id, cancel);
+            self.cancelled_too_late(&turn_id, client, origin);
+        }
+        let (ended, usage) = match &end {
+            End::Complete { usage, ended, .. } => (*ended, usage.as_ref()),
+            End::Cancelled => (Ended::Cancelled, None),
+            End::Error { .. } => (Ended::Failed, None),
+        };
+        if let Some(Next::Stop(stop)) = self.after_turn(ended, usage) {
+            let notice = turn.translator.notice(&stop.words(), stop.kind());
+            self.effects(vec![notice]);
         }
         if self.agent.is_none() {
             self.steering_handed_over = None;
         }
         match end {
-            End::Complete { usage, remark } => {
+            End::Complete { usage, remark, .. } => {
                 if let Some(remark) = remark {
                     let notice = turn.translator.notice(remark, "stopped");
                     self.effects(vec![notice]);
@@ -417,7 +442,8 @@ impl Actor {
                 self.model.chat(StateAction::ChatTurnComplete(action), None);
             }
             End::Cancelled => {
-                let origin = turn.cancel.as_ref().map(|c| &c.origin);
+                let asked_by = turn.cancel.as_ref().and_then(|c| c.asked_by.as_ref());
+                let origin = asked_by.map(|(_, origin)| origin);
                 let action = ChatTurnCancelledAction {
                     turn_id,
                     duration,
@@ -454,7 +480,7 @@ impl Actor {
     }
 
     /// The turn came to its own end before the agent could stop: the cancel had no effect.
-    fn cancelled_too_late(&self, turn_id: &str, cancel: &Cancel) {
+    fn cancelled_too_late(&self, turn_id: &str, client: &Client, origin: &ActionOrigin) {
         let action = StateAction::ChatTurnCancelled(ChatTurnCancelledAction {
             turn_id: turn_id.to_owned(),
             duration: 0,
@@ -462,7 +488,7 @@ impl Actor {
         });
         let reason = "this turn ended by itself before it could be stopped";
         let chat = &self.model.chat_uri;
-        self.reject(&cancel.client, chat, &action, &cancel.origin, reason);
+        self.reject(client, chat, &action, origin, reason);
     }
 
     /// The words that went with a denial, for an agent that cannot take them with the denial:

@@ -13,6 +13,7 @@ mod cancel;
 mod client;
 mod clients;
 mod connections;
+mod modes;
 mod permissions;
 mod queue;
 mod remote;

@@ -105,6 +105,21 @@ impl World {
         });
     }
 
+    /// From now on sessions start their agent confined. It may still write what it has read.
+    pub(super) fn confine_agent(&self) {
+        std::fs::write(&self.received, "").unwrap();
+        self.settings.send_modify(|loaded| {
+            let mut settings = loaded.settings.clone();
+            let agent = settings.agents.get_mut("fake").unwrap();
+            agent.confine = true;
+            agent.writable = vec![self.received.clone()];
+            *loaded = Arc::new(Loaded {
+                settings,
+                ..loaded.as_ref().clone()
+            });
+        });
+    }
+
     /// From now on sessions start this program.
     pub(super) fn change_program(&self, program: &str) {
         self.settings.send_modify(|loaded| {
@@ -182,6 +197,8 @@ fn settings(script: &str, received: &std::path::Path) -> Settings {
         args: vec!["-c".into(), script.into()],
         env: [("RECEIVED".to_owned(), received.display().to_string())].into(),
         title: None,
+        confine: false,
+        writable: Vec::new(),
     };
     Settings {
         agent: Some("fake".into()),

@@ -6,16 +6,13 @@ use ahp_types::actions::*;
 use ahp_types::state::*;
 
 use super::{Admitted, Context, MAX_TEXT_BYTES, Rejection, answer, answered_before, shown};
+use crate::session::plan;
 
 pub(super) fn input_completed(
     ctx: &Context<'_>,
     a: &ChatInputCompletedAction,
 ) -> Result<Admitted, Rejection> {
-    let choice = match a.response {
-        ChatInputResponseKind::Accept => choice_in(a.answers.as_ref()),
-        ChatInputResponseKind::Decline => "decline".to_owned(),
-        ChatInputResponseKind::Cancel => "cancel".to_owned(),
-    };
+    let choice = choice_of(a, a.answers.as_ref());
     if let Some(answer) = ctx.answers.get(&a.request_id) {
         // All of it may have been drafted before, and the choice with it.
         let sent_drafts = a.response == ChatInputResponseKind::Accept
@@ -32,10 +29,13 @@ pub(super) fn input_completed(
         ChatInputResponseKind::Accept => Some(accepted_answers(request, a.answers.as_ref())?),
         _ => None,
     };
+    if plan::is_plan(&a.request_id) {
+        plan::answer(a.response, answers.as_ref())?;
+    }
     // What was drafted before counts too.
     let choice = answers
         .as_ref()
-        .map_or(choice, |answers| choice_in(Some(answers)));
+        .map_or(choice, |answers| choice_of(a, Some(answers)));
     let action = ChatInputCompletedAction {
         request_id: a.request_id.clone(),
         response: a.response,
@@ -124,10 +124,48 @@ fn accepted_answers(
                 complete.insert(id.clone(), without_skipped_words(skipped));
             }
             None if !is_required(question) => {}
-            _ => return Err(format!("the question {} needs an answer", shown(id))),
+            left_out => match default_of(question).filter(|_| left_out.is_none()) {
+                Some(value) => {
+                    let given = ChatInputAnswered { value };
+                    complete.insert(id.clone(), ChatInputAnswer::Submitted(given));
+                }
+                None => return Err(format!("the question {} needs an answer", shown(id))),
+            },
         }
     }
     Ok(complete)
+}
+
+/// The answer that a question proposes, if it is one that the question takes. It counts when a
+/// question that needs an answer gets none.
+fn default_of(question: &ChatInputQuestion) -> Option<ChatInputAnswerValue> {
+    use ChatInputAnswerValue as V;
+    use ChatInputQuestion as Q;
+    let recommended = |options: &[ChatInputOption]| -> Vec<String> {
+        let options = options.iter().filter(|o| o.recommended == Some(true));
+        options.map(|o| o.id.clone()).collect()
+    };
+    let value = match question {
+        Q::Text(q) => V::Text(ChatInputTextAnswerValue {
+            value: q.default_value.clone()?,
+        }),
+        Q::Number(q) | Q::Integer(q) => V::Number(ChatInputNumberAnswerValue {
+            value: q.default_value?,
+        }),
+        Q::Boolean(q) => V::Boolean(ChatInputBooleanAnswerValue {
+            value: q.default_value?,
+        }),
+        Q::SingleSelect(q) => V::Selected(ChatInputSelectedAnswerValue {
+            value: recommended(&q.options).into_iter().next()?,
+            freeform_values: None,
+        }),
+        Q::MultiSelect(q) => V::SelectedMany(ChatInputSelectedManyAnswerValue {
+            value: Some(recommended(&q.options)).filter(|ids| !ids.is_empty())?,
+            freeform_values: None,
+        }),
+        Q::Unknown(_) => return None,
+    };
+    check_answer(question, &value).is_ok().then_some(value)
 }
 
 /// Words beside a skipped question have no reader.
@@ -254,6 +292,23 @@ fn free_text<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<(), Reje
         }
     }
     Ok(())
+}
+
+/// How an answer is shown in one word.
+fn choice_of(
+    a: &ChatInputCompletedAction,
+    answers: Option<&HashMap<String, ChatInputAnswer>>,
+) -> String {
+    match a.response {
+        ChatInputResponseKind::Decline => "decline".to_owned(),
+        ChatInputResponseKind::Cancel => "cancel".to_owned(),
+        ChatInputResponseKind::Accept if plan::is_plan(&a.request_id) => {
+            plan::answer(a.response, answers)
+                .map_or("accept", |a| a.choice())
+                .to_owned()
+        }
+        ChatInputResponseKind::Accept => choice_in(answers),
+    }
 }
 
 /// How an accepted question is shown in one word: the chosen option, or `accept`.

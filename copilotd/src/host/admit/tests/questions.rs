@@ -94,6 +94,71 @@ fn wrong(name: &'static str, question: Value, given: Value, reason: &str) -> Row
 }
 
 #[test]
+fn what_a_question_proposes_counts_when_it_gets_no_answer() {
+    let options =
+        json!([{"id": "a", "label": "A"}, {"id": "b", "label": "B", "recommended": true}]);
+    let question = |kind: &str, rest: Value| {
+        let mut question = json!({"kind": kind, "id": "q", "message": "?", "required": true});
+        for (key, value) in rest.as_object().unwrap() {
+            question[key] = value.clone();
+        }
+        question
+    };
+    let proposed = |name, question: Value, expected: Value, choice: &str| {
+        (
+            name,
+            asked(question),
+            respond("accept"),
+            taken(expected, choice),
+        )
+    };
+    check([
+        proposed(
+            "a text",
+            question("text", json!({"defaultValue": "Ada"})),
+            words("Ada"),
+            "accept",
+        ),
+        proposed(
+            "a number",
+            question("integer", json!({"defaultValue": 3.0})),
+            amount(3.0),
+            "3",
+        ),
+        proposed(
+            "yes or no",
+            question("boolean", json!({"defaultValue": false})),
+            json!({"kind": "boolean", "value": false}),
+            "false",
+        ),
+        proposed(
+            "one of two",
+            question("single-select", json!({"options": options})),
+            one("b"),
+            "b",
+        ),
+        proposed(
+            "some of two",
+            question("multi-select", json!({"options": options})),
+            many(&["b"]),
+            "accept",
+        ),
+        (
+            "a proposal that is no answer",
+            asked(question("integer", json!({"defaultValue": 0.5}))),
+            respond("accept"),
+            rejected("the question `q` needs an answer"),
+        ),
+        (
+            "nothing proposed",
+            asked(question("boolean", json!({}))),
+            respond("accept"),
+            rejected("the question `q` needs an answer"),
+        ),
+    ]);
+}
+
+#[test]
 fn an_answer_of_each_kind() {
     let yes_or_no = json!({"kind": "boolean", "id": "q", "message": "Sure?"});
     check([
