@@ -198,6 +198,21 @@ pub enum Command {
         #[command(subcommand)]
         command: PermissionsCommand,
     },
+    /// Take the file changes of a turn back
+    Undo {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: String,
+        /// The turn, counted from 1; the newest that changed files when absent
+        #[arg(long, value_name = "N")]
+        turn: Option<u64>,
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what was asked, decided and done, by whom and why
     Audit(AuditArgs),
     /// Control the daemon that hosts the sessions
@@ -575,6 +590,7 @@ mod tests {
         };
         let shown = audit(&[
             "audit",
+            "undo",
             "--session",
             "abcd",
             "--since",

@@ -15,6 +15,7 @@ pub mod remote;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod undo;
 pub mod uri;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use crate::frame::MAX_CONTROL_BYTES;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 10;
+pub(crate) const REQUEST_VARIANTS: u32 = 11;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
@@ -25,6 +25,8 @@ pub const MAX_FOUND: usize = 1024;
 pub const MAX_APPROVALS: usize = 64 * 1024;
 /// The most records that [`ControlReply::Audit`] may have; one with more is not read.
 pub const MAX_AUDIT_RECORDS: usize = 1024;
+/// The most paths that a list of [`UndoReport`] may have.
+pub const MAX_UNDO_PATHS: usize = 1024;
 /// The most problems that [`ControlReply::AuditChecked`] may have.
 const MAX_AUDIT_PROBLEMS: usize = 1024;
 
@@ -76,6 +78,8 @@ pub enum ControlRequest {
     Audit(AuditQuery),
     /// Is the audit whole? Answered with [`ControlReply::AuditChecked`].
     CheckAudit,
+    /// Take the file changes of a turn back. Answered with [`ControlReply::Undo`].
+    Undo(UndoRequest),
 }
 
 /// Something that an agent might ask for.
@@ -112,6 +116,53 @@ pub enum ControlReply {
     Audit(AuditPage),
     /// The answer to [`ControlRequest::CheckAudit`].
     AuditChecked(AuditCheck),
+    /// The answer to [`ControlRequest::Undo`].
+    Undo(UndoReport),
+}
+
+/// Which turn is to be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoRequest {
+    /// The session's id.
+    pub session: String,
+    /// The turn's place in the conversation, from 1; the newest that changed files when absent.
+    pub turn: Option<u64>,
+    /// Whether to say only what would be done.
+    pub dry_run: bool,
+}
+
+/// What taking a turn back does, or would do. Each list is at most [`MAX_UNDO_PATHS`] long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoReport {
+    /// The turn's place in the conversation, from 1.
+    pub turn: u64,
+    /// Whether it was done.
+    pub done: bool,
+    /// What the turn changed.
+    #[serde(deserialize_with = "undo_changes")]
+    pub changes: Vec<UndoChange>,
+    /// How many changes there are in all.
+    pub changes_total: u64,
+    /// What changed since, which is why it is not done.
+    #[serde(deserialize_with = "undo_paths")]
+    pub changed_since: Vec<String>,
+    /// Folders that stay because something else is in them.
+    #[serde(deserialize_with = "undo_paths")]
+    pub left: Vec<String>,
+    /// Files that were too large to be kept.
+    #[serde(deserialize_with = "undo_paths")]
+    pub lost: Vec<String>,
+    /// Why only what tools announced is known, if so.
+    pub limited: Option<String>,
+}
+
+/// One change of a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoChange {
+    /// Relative to the session's folder; absolute for what is elsewhere.
+    pub path: String,
+    /// `created`, `edited` or `deleted`.
+    pub change: String,
 }
 
 /// What would be decided.
@@ -368,6 +419,14 @@ fn audit_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Audit
     at_most(MAX_AUDIT_RECORDS, deserializer)
 }
 
+fn undo_changes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UndoChange>, D::Error> {
+    at_most(MAX_UNDO_PATHS, deserializer)
+}
+
+fn undo_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    at_most(MAX_UNDO_PATHS, deserializer)
+}
+
 fn audit_problems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     at_most(MAX_AUDIT_PROBLEMS, deserializer)
 }
@@ -518,7 +577,11 @@ mod tests {
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::CheckAudit;
+        let last = ControlRequest::Undo(UndoRequest {
+            session: String::new(),
+            turn: None,
+            dry_run: false,
+        });
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);
         let next = [REQUEST_VARIANTS as u8];

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
     Approval, AuditCheck, AuditPage, AuditQuery, AuditRecord, ControlError, ControlReply,
     ControlRequest, DaemonStatus, Environment, ErrorCode, ExplainPermission, ExplainedPermission,
-    FoundSession,
+    FoundSession, UndoChange, UndoReport, UndoRequest,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -113,6 +113,11 @@ fn requests() -> Vec<ControlRequest> {
             wait_ms: 25_000,
         }),
         ControlRequest::CheckAudit,
+        ControlRequest::Undo(UndoRequest {
+            session: "6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned(),
+            turn: Some(3),
+            dry_run: true,
+        }),
     ]
 }
 
@@ -167,6 +172,19 @@ fn replies() -> Vec<ControlReply> {
         head: hash,
         problems: vec!["record 300 was altered".to_owned()],
     }));
+    replies.push(ControlReply::Undo(UndoReport {
+        turn: 3,
+        done: false,
+        changes: vec![UndoChange {
+            path: "src/main.rs".to_owned(),
+            change: "edited".to_owned(),
+        }],
+        changes_total: 1,
+        changed_since: vec!["src/main.rs".to_owned()],
+        left: vec!["new".to_owned()],
+        lost: vec!["large.bin".to_owned()],
+        limited: Some("it has more than 50000 files".to_owned()),
+    }));
     replies
 }
 
@@ -187,6 +205,7 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::ResetApprovals { .. } => "request-reset-approvals",
         ControlRequest::Audit(_) => "request-audit",
         ControlRequest::CheckAudit => "request-check-audit",
+        ControlRequest::Undo(_) => "request-undo",
     }
 }
 
@@ -208,6 +227,7 @@ fn reply_name(reply: &ControlReply) -> &'static str {
         ControlReply::Removed(_) => "reply-removed",
         ControlReply::Audit(_) => "reply-audit",
         ControlReply::AuditChecked(_) => "reply-audit-checked",
+        ControlReply::Undo(_) => "reply-undo",
     }
 }
 

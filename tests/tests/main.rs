@@ -36,3 +36,4 @@ mod self_hosting;
 mod service;
 mod starting;
 mod terminals;
+mod undo;

@@ -14,6 +14,7 @@ mod resume;
 mod search;
 mod send;
 mod sessions;
+mod undo;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,12 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
             cancel::run(&paths, "cancel", &session, &mut out).await
         }
         Some(Command::Permissions { command }) => permissions::run(&paths, command, &mut out).await,
+        Some(Command::Undo {
+            session,
+            turn,
+            dry_run,
+            json,
+        }) => undo::run(&paths, &session, turn, dry_run, json, &mut out).await,
         Some(Command::Audit(args)) => audit::run(&paths, args, &mut out).await,
         Some(Command::Daemon { command }) => daemon::run(&paths, command, &mut out).await,
     }

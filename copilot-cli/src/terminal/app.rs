@@ -551,10 +551,12 @@ impl App {
 /// The name of a slash command, when the text is one and not a path.
 fn slash_command(text: &str) -> Option<&str> {
     let name = text.strip_prefix('/')?.split_whitespace().next()?;
-    name.chars()
-        .all(|c| c.is_ascii_lowercase() || c == '-')
-        .then_some(name)
+    let is_command = name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    (is_command && !OF_THE_HOST.contains(&name)).then_some(name)
 }
+
+/// Commands that are messages: the host carries them out, for every client.
+const OF_THE_HOST: &[&str] = &["undo"];
 
 fn cancel_turn(mirror: &Mirror) -> Vec<Effect> {
     let under_way = mirror.session().is_some_and(cancelling);
@@ -833,6 +835,8 @@ mod tests {
         assert_eq!(run.enter("/exit"), [Effect::Detach]);
         assert!(run.enter("/help").is_empty());
         assert!(run.app.help);
+        let undo = run.enter("/undo 3");
+        assert_eq!(action(&undo)["message"]["text"], "/undo 3");
         assert_eq!(
             action(&run.enter("/home/ada is full"))["type"],
             "chat/turnStarted"

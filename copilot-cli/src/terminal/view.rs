@@ -163,6 +163,7 @@ fn help() -> Vec<Line> {
             "allow everything that no rule denies",
         ),
         ("/cancel", "interrupt"),
+        ("/undo [N]", "take the file changes of a turn back"),
         ("/older", "show earlier turns"),
         ("/exit", "detach"),
     ];

@@ -123,6 +123,20 @@ pub enum Event {
         /// What was set.
         config: JsonObject,
     },
+    /// The changes of a turn were taken back.
+    Undone {
+        /// Its place in the conversation, from 1.
+        turn: u64,
+        /// What is as before it again; the first hundred.
+        paths: Vec<String>,
+        /// How many there are.
+        count: usize,
+    },
+    /// They were not.
+    UndoRefused {
+        /// As it was told.
+        reason: String,
+    },
     /// Any other input of a client that took effect. Its text is in the conversation.
     Input {
         /// Type of the AHP action.

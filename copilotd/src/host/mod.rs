@@ -338,6 +338,32 @@ impl Host {
         self.ask(id, |done| Input::Close { by, done }).await
     }
 
+    /// Takes the file changes of a turn of a session back, or says what that would do.
+    ///
+    /// # Errors
+    /// A sentence that says why not. `Ok(None)`: there is no such session.
+    pub async fn undo(
+        self: &Arc<Self>,
+        id: &str,
+        by: Who,
+        number: Option<u64>,
+        dry_run: bool,
+    ) -> Result<Option<session::UndoOutcome>, String> {
+        let Some(handle) = self.find(id).await else {
+            return Ok(None);
+        };
+        let (reply, asked) = oneshot::channel();
+        let input = Input::Undo {
+            by,
+            number,
+            dry_run,
+            reply,
+        };
+        let ended = || "the session ended meanwhile; try again".to_owned();
+        handle.inputs.send(input).await.map_err(|_| ended())?;
+        asked.await.map_err(|_| ended())?.map(Some)
+    }
+
     /// Deletes a session and everything of it. `false` when there is none of this id.
     pub async fn dispose_session(self: &Arc<Self>, id: &str, by: Who) -> bool {
         if !self.ask(id, |done| Input::Dispose { by, done }).await {

@@ -59,6 +59,7 @@ impl Daemon {
             }
             ControlRequest::Audit(query) => self.audit(query).await,
             ControlRequest::CheckAudit => self.check_audit().await,
+            ControlRequest::Undo(wanted) => self.undo(client, wanted).await,
         }
     }
 
@@ -145,6 +146,7 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::ResetApprovals { .. } => "control/resetApprovals",
         ControlRequest::Audit(_) => "control/audit",
         ControlRequest::CheckAudit => "control/checkAudit",
+        ControlRequest::Undo(_) => "control/undo",
     }
 }
 

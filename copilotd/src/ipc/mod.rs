@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod permissions;
+mod undo;
 
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ use super::rules::rule_set;
 use super::state::{Model, now};
 use super::terminal::{SessionContents, Terminals};
 use super::turn::{End, Phase, Turn};
+use super::undo::Undo;
 use super::{Input, Launch, NewSession};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::translate::Effect;
@@ -76,6 +77,10 @@ pub(super) struct Actor {
     pub(super) kept_summary: Option<SessionSummary>,
     /// What the store is to know besides actions, with this step.
     pub(super) pending_operations: Vec<Operation>,
+    /// What turns can be taken back with.
+    pub(super) undo: Undo,
+    /// What the agent is told with its next prompt.
+    pub(super) for_agent: Vec<String>,
     /// Whose input this step is.
     pub(super) step_by: Option<Who>,
     /// Whether this life of the session came from the store and nothing was asked since.
@@ -111,6 +116,7 @@ impl Actor {
         own_inputs: mpsc::WeakSender<Input>,
         inbox: Inbox,
     ) -> Self {
+        let undo = Undo::new(&new.id, &new.folder, &model.shared);
         let summary = Arc::new(Mutex::new(model.summary("idle", false)));
         let remote_refusal = new.launch.remote_refusal.clone();
         Self {
@@ -141,6 +147,8 @@ impl Actor {
             kept_extras: None,
             kept_summary: None,
             pending_operations: Vec::new(),
+            undo,
+            for_agent: Vec::new(),
             step_by: None,
             stored: false,
             quiet_since: None,
@@ -173,6 +181,7 @@ impl Actor {
         actor.acp_session = extras.acp_session.clone();
         actor.trusted = extras.trusted;
         actor.closed = extras.closed;
+        actor.for_agent.clone_from(&extras.for_agent);
         actor.remote_before_close = extras.remote_before_close;
         actor.named_by_person = extras.named_by_person;
         actor.kept_extras = Some(extras);
@@ -201,6 +210,7 @@ impl Actor {
     pub(super) async fn run(mut self) {
         let was_interrupted = !self.model.completed.is_empty();
         self.commit(was_interrupted).await;
+        self.undo.go_on();
         loop {
             let deadline = self.turn.as_ref().and_then(Turn::cancel_deadline);
             let start_deadline = self
@@ -251,6 +261,12 @@ impl Actor {
                 }
                 event = AgentConnection::next(&mut self.agent) => {
                     self.agent_event(event);
+                    self.settle();
+                    let durable = !self.model.completed.is_empty();
+                    self.commit(durable).await;
+                }
+                done = self.undo.next() => {
+                    self.undo_job_ended(done);
                     self.settle();
                     let durable = !self.model.completed.is_empty();
                     self.commit(durable).await;
@@ -306,6 +322,12 @@ impl Actor {
                 self.fetch_turns(&client, &request_id, cursor.as_deref())
                     .await;
             }
+            Input::Undo {
+                by,
+                number,
+                dry_run,
+                reply,
+            } => self.undo_asked(by, number, dry_run, reply),
             // Handled by the loop.
             Input::Close { .. } | Input::Dispose { .. } | Input::Suspend { .. } => {}
             Input::Explain { request, reply } => {
@@ -356,6 +378,10 @@ impl Actor {
         let admitted = match known {
             Some(reason) if admitted.is_ok() => Err(reason),
             _ => admitted,
+        };
+        let admitted = match super::undo::refused_to(identity.trust, &action) {
+            Some(reason) => Err(reason),
+            None => admitted,
         };
         match admitted {
             Ok(admitted) => {
@@ -643,6 +669,7 @@ impl Actor {
         operations.push(Operation::Delete);
         self.keep(operations, true).await;
         self.remove_scratch();
+        self.undo.forget().await;
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);
@@ -655,6 +682,7 @@ impl Actor {
     fn park_at(&mut self) -> Option<Instant> {
         let quiet = self.turn.is_none()
             && self.clients.is_empty()
+            && self.undo.is_idle()
             && self.agent.as_ref().is_none_or(AgentConnection::can_restore);
         if !quiet {
             self.quiet_since = None;
@@ -679,6 +707,7 @@ impl Actor {
         };
         pause::reached("before-park");
         self.stop_agent().await;
+        self.undo.rest().await;
         self.stored = true;
         self.settle();
         self.commit(true).await;

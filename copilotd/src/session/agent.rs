@@ -466,6 +466,15 @@ impl Actor {
     }
 
     fn send_prompt(&mut self) {
+        if !self.keep_before_prompt() {
+            self.send_prompt_now();
+        } else if let Some(turn) = &mut self.turn {
+            turn.phase = Phase::Keeping;
+        }
+    }
+
+    /// Everything that must come before the prompt is done.
+    pub(super) fn send_prompt_now(&mut self) {
         let (Some(agent), Some(turn), Some(session)) =
             (&mut self.agent, &mut self.turn, &self.acp_session)
         else {
@@ -473,7 +482,10 @@ impl Actor {
         };
         turn.phase = Phase::Prompting;
         let text = ContentBlock::Text(TextContent::new(turn.text.clone()));
-        let mut params = PromptRequest::new(session.clone(), vec![text]);
+        let note = super::undo::note(&std::mem::take(&mut self.for_agent));
+        let note = note.map(|note| ContentBlock::Text(TextContent::new(note)));
+        let blocks = note.into_iter().chain([text]).collect();
+        let mut params = PromptRequest::new(session.clone(), blocks);
         let model = turn
             .model
             .clone()

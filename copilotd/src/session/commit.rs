@@ -320,6 +320,7 @@ impl Actor {
             closed: self.closed,
             remote_before_close: self.remote_before_close,
             named_by_person: self.named_by_person,
+            for_agent: self.for_agent.clone(),
             answers: self.model.answers_in_order(),
             todos: self.model.todos.clone(),
             spent: self.model.spent.iter().cloned().collect(),

@@ -23,6 +23,7 @@ mod search;
 mod state;
 mod terminal;
 mod turn;
+mod undo;
 mod view;
 mod wanted;
 
@@ -46,6 +47,7 @@ pub use commit::TURNS_IN_MEMORY;
 pub use mode::Mode;
 pub use persist::Unreadable;
 pub use rules::rule_set;
+pub use undo::{UndoOutcome, UndoReply};
 
 /// Inputs that may wait for one session. When full, the clients of this session wait; no other.
 const INPUTS_WAITING: usize = 256;
@@ -150,6 +152,17 @@ pub enum Input {
         request_id: Value,
         /// From an earlier snapshot or page.
         cursor: Option<String>,
+    },
+    /// Take the file changes of a turn back, or say what that would do.
+    Undo {
+        /// Who.
+        by: Who,
+        /// The turn, from 1; the newest when absent.
+        number: Option<u64>,
+        /// Only say it.
+        dry_run: bool,
+        /// Told when it is done.
+        reply: oneshot::Sender<UndoReply>,
     },
     /// End the turn and the agent; keep the session.
     Close {

@@ -124,7 +124,8 @@ impl Actor {
         let mut granted = self.granted(id, wanted);
         granted.extend(environment(wanted, &self.folder));
         self.show(id, asked, Some(ToolCallConfirmationReason::Setting));
-        self.respond(rpc_id, &outcome(options, true, granted));
+        let writes = super::undo::writes(wanted, &self.folder);
+        self.approve(rpc_id, outcome(options, true, granted), writes);
     }
 
     fn denied_by_rule(
@@ -292,7 +293,9 @@ impl Actor {
             }
             (false, None) => JsonObject::new(),
         };
-        self.respond(&open.rpc_id, &outcome(&open.options, approved, meta));
+        let result = outcome(&open.options, approved, meta);
+        let writes = super::undo::writes(&open.wanted, &self.folder).filter(|_| approved);
+        self.approve(&open.rpc_id, result, writes);
         if let Some(words) = words.filter(|_| !self.is_built_in()) {
             self.words_as_next_message(words);
         }

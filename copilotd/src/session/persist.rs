@@ -50,6 +50,8 @@ pub(super) struct Extras {
     pub(super) closed: bool,
     pub(super) remote_before_close: bool,
     pub(super) named_by_person: bool,
+    /// What the agent is told with its next prompt.
+    pub(super) for_agent: Vec<String>,
     /// Oldest first.
     pub(super) answers: Vec<(String, Answer)>,
     pub(super) todos: Vec<crate::agent::translate::Todo>,

@@ -30,8 +30,12 @@ pub(super) enum Phase {
     Trust,
     /// The agent is being started.
     Starting,
+    /// The folder is being kept before the agent gets the prompt.
+    Keeping,
     /// The agent has the prompt.
     Prompting,
+    /// The daemon does it by itself; no agent takes part.
+    Own,
 }
 
 /// A cancel that is under way.
@@ -128,7 +132,9 @@ impl Turn {
     }
 
     pub(super) fn cancel_deadline(&self) -> Option<Instant> {
-        self.cancel.as_ref().map(|c| c.deadline)
+        // What the daemon does by itself ends in a moment, and must not end half done.
+        let cancel = self.cancel.as_ref().filter(|_| self.phase != Phase::Own);
+        cancel.map(|c| c.deadline)
     }
 }
 
@@ -143,13 +149,20 @@ impl Actor {
         self.stored = false;
         self.go_on = false;
         self.note_autopilot_start(&action.message);
-        let turn = Turn::new(&action);
-        if self.model.session.title.is_empty() {
+        let mut turn = Turn::new(&action);
+        let undo = super::undo::command(&action.message.text);
+        if self.model.session.title.is_empty() && undo.is_none() {
             let title = one_line(&action.message.text, TITLE_CHARS);
             self.rename_by_agent(&title);
         }
         self.model
             .chat(StateAction::ChatTurnStarted(action), origin);
+        if let Some(wanted) = undo {
+            turn.phase = Phase::Own;
+            self.turn = Some(turn);
+            self.start_undo(wanted);
+            return;
+        }
         self.turn = Some(turn);
         if self.is_trusted() {
             self.go_on_starting();
@@ -303,6 +316,10 @@ impl Actor {
             return;
         }
         let (id, text) = (waiting.id.clone(), waiting.message.text.clone());
+        // What the daemon does by itself is done when the turn has ended.
+        if super::undo::command(&text).is_some() {
+            return;
+        }
         if self.send_steering(&id, &text) {
             self.steering_handed_over = Some(id);
         }
@@ -342,7 +359,8 @@ impl Actor {
         let phase = turn.phase;
         self.withdraw_requests();
         match phase {
-            Phase::Trust => self.end_turn(End::Cancelled),
+            Phase::Trust | Phase::Keeping => self.end_turn(End::Cancelled),
+            Phase::Own => {}
             // An agent that is only starting has nothing to save.
             Phase::Starting => {
                 self.agent = None;
@@ -413,7 +431,10 @@ impl Actor {
             End::Cancelled => (Ended::Cancelled, None),
             End::Error { .. } => (Ended::Failed, None),
         };
-        if let Some(Next::Stop(stop)) = self.after_turn(ended, usage) {
+        // A turn of the daemon's own, as an undo is, says nothing about the task.
+        if !matches!(turn.phase, Phase::Own)
+            && let Some(Next::Stop(stop)) = self.after_turn(ended, usage)
+        {
             let notice = turn.translator.notice(&stop.words(), stop.kind());
             self.effects(vec![notice]);
         }
@@ -474,6 +495,7 @@ impl Actor {
             }
         }
         self.terminals.close_all(&self.model);
+        self.compare_after_turn();
         if self.go_on {
             self.start_next();
         }
