@@ -15,6 +15,8 @@ const REASON: &str = "copilot.reason";
 const PATHS: &str = "copilot.paths";
 /// What a search that was allowed leaves out.
 const WITHHELD: &str = "copilot.withheld";
+/// What a command that was allowed must run with.
+const ENVIRONMENT: &str = "copilot.environment";
 
 const ALLOW: &str = "allow-once";
 const REJECT: &str = "reject-once";
@@ -59,6 +61,9 @@ fn grant(meta: Option<&Meta>) -> Grant {
         paths: said(PATHS).map(|paths| serde_json::from_value(paths).unwrap_or_default()),
         withheld: said(WITHHELD)
             .and_then(|withheld| serde_json::from_value(withheld).ok())
+            .unwrap_or_default(),
+        environment: said(ENVIRONMENT)
+            .and_then(|environment| serde_json::from_value(environment).ok())
             .unwrap_or_default(),
     }
 }

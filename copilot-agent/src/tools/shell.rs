@@ -152,6 +152,7 @@ fn start(command: &str, context: &ToolContext) -> io::Result<(CommandTree, pipe:
     } else {
         "bash"
     };
+    let granted = context.granted();
     let attempt = |shell: &str| -> io::Result<CommandTree> {
         let mut process = Command::new(shell);
         process
@@ -167,6 +168,12 @@ fn start(command: &str, context: &ToolContext) -> io::Result<(CommandTree, pipe:
             .env("GIT_TERMINAL_PROMPT", "0");
         for name in OWN_SECRETS {
             process.env_remove(name);
+        }
+        for (name, value) in &granted.environment {
+            match value {
+                Some(value) => process.env(name, value),
+                None => process.env_remove(name),
+            };
         }
         CommandTree::spawn(process, &context.call_id)
     };
@@ -368,6 +375,7 @@ fn object(value: Value) -> Meta {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Grant;
     use super::super::testing::{context, run as run_tool};
     use super::*;
 
@@ -409,6 +417,24 @@ mod tests {
                 outcome.text
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_command_runs_with_what_came_with_the_permission() {
+        let folder = tempfile::tempdir().unwrap();
+        let (context, _) = context(folder.path());
+        let environment = [
+            ("PAGER".to_owned(), None),
+            ("GIT_PAGER".to_owned(), Some("other".to_owned())),
+        ];
+        let grant = Grant {
+            environment: environment.into(),
+            ..Grant::default()
+        };
+        context.grant.set(grant).unwrap();
+        let input = json!({"command": "echo ${PAGER-none} $GIT_PAGER"});
+        let outcome = Shell.prepare(&input, &context).unwrap().run.await;
+        assert!(outcome.text.contains("none other"), "{}", outcome.text);
     }
 
     #[tokio::test]
