@@ -19,6 +19,8 @@ const WITHHELD: &str = "copilot.withheld";
 const PLAN: &str = "copilot.plan";
 /// The plan is neither carried out nor worked on any more.
 const LEAVE: &str = "leave";
+/// What a command that was allowed must run with.
+const ENVIRONMENT: &str = "copilot.environment";
 
 const ALLOW: &str = "allow-once";
 const REJECT: &str = "reject-once";
@@ -66,6 +68,9 @@ fn grant(meta: Option<&Meta>) -> Grant {
         paths: said(PATHS).map(|paths| serde_json::from_value(paths).unwrap_or_default()),
         withheld: said(WITHHELD)
             .and_then(|withheld| serde_json::from_value(withheld).ok())
+            .unwrap_or_default(),
+        environment: said(ENVIRONMENT)
+            .and_then(|environment| serde_json::from_value(environment).ok())
             .unwrap_or_default(),
     }
 }

@@ -1,5 +1,6 @@
 //! What came with a permission: which paths it is about, and what it does not cover.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -11,6 +12,8 @@ pub struct Grant {
     pub paths: Option<Vec<PathBuf>>,
     /// What a search leaves out.
     pub withheld: Withheld,
+    /// What a command must run with; without a value, the variable must not be there.
+    pub environment: BTreeMap<String, Option<String>>,
 }
 
 /// What a search leaves out.

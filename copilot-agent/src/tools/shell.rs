@@ -174,6 +174,7 @@ fn start(
     } else {
         "bash"
     };
+    let granted = context.granted();
     let attempt = |shell: &str| -> io::Result<CommandTree> {
         let mut process = Command::new(shell);
         process
@@ -192,6 +193,12 @@ fn start(
         }
         for name in OWN_SECRETS {
             process.env_remove(name);
+        }
+        for (name, value) in &granted.environment {
+            match value {
+                Some(value) => process.env(name, value),
+                None => process.env_remove(name),
+            };
         }
         CommandTree::spawn(process, &context.call_id)
     };
@@ -393,6 +400,7 @@ fn object(value: Value) -> Meta {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Grant;
     use super::super::testing::{context, run as run_tool};
     use super::*;
 
@@ -471,6 +479,24 @@ mod tests {
         }
         assert_eq!(std::fs::read(folder.path().join("kept")).unwrap(), b"kept");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_command_runs_with_what_came_with_the_permission() {
+        let folder = tempfile::tempdir().unwrap();
+        let (context, _) = context(folder.path());
+        let environment = [
+            ("PAGER".to_owned(), None),
+            ("GIT_PAGER".to_owned(), Some("other".to_owned())),
+        ];
+        let grant = Grant {
+            environment: environment.into(),
+            ..Grant::default()
+        };
+        context.grant.set(grant).unwrap();
+        let input = json!({"command": "echo ${PAGER-none} $GIT_PAGER"});
+        let outcome = Shell.prepare(&input, &context).unwrap().run.await;
+        assert!(outcome.text.contains("none other"), "{}", outcome.text);
     }
 
     #[tokio::test]

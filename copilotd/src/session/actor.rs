@@ -544,6 +544,7 @@ impl Actor {
             &self.launch,
             &self.session_rules,
         );
+        rules.pinned = self.is_built_in();
         if self.allows_all() {
             rules.allow_all = AllowAll::EVERYTHING;
         }

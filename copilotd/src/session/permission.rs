@@ -122,7 +122,7 @@ impl Actor {
             answered: Some(answered.to_json()),
         };
         let mut granted = self.granted(id, wanted);
-        granted.extend(environment(wanted, &self.folder));
+        granted.extend(environment(wanted));
         self.show(id, asked, Some(ToolCallConfirmationReason::Setting));
         let writes = super::undo::writes(wanted, &self.folder);
         self.approve(rpc_id, outcome(options, true, granted), writes);
@@ -383,12 +383,11 @@ fn rules_for(wanted: &[Request], rules: &RuleSet, folder: &Path) -> Vec<Rule> {
 
 /// The environment for a command that nobody was asked about: a name that is `null` is taken
 /// away.
-fn environment(wanted: &[Request], folder: &Path) -> Option<(String, Value)> {
+fn environment(wanted: &[Request]) -> Option<(String, Value)> {
     let [Request::Shell { command }] = wanted else {
         return None;
     };
-    let only_reads = shell::read_only(command, folder).is_ok();
-    let variables = shell::pinned(only_reads).into_iter();
+    let variables = shell::pinned(command).into_iter();
     let values = variables.map(|(name, value)| (name, json!(value)));
     Some((
         "copilot.environment".to_owned(),

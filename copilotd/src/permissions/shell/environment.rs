@@ -44,12 +44,11 @@ const GIT_CONFIG: &[(&str, &str)] = &[
 ];
 
 /// The variables to set, or to take away, for a command that was approved without asking.
-/// `only_reads` is what [`read_only`](super::read_only()) said about it.
 #[must_use]
-pub fn pinned(only_reads: bool) -> Vec<(String, Option<String>)> {
+pub fn pinned(command: &str) -> Vec<(String, Option<String>)> {
     let own = |(name, value): &(&str, Option<&str>)| ((*name).to_owned(), value.map(str::to_owned));
     let mut all: Vec<_> = ALWAYS.iter().map(own).collect();
-    if only_reads {
+    if super::only_reads(&super::parse(command)).is_ok() {
         all.extend(GIT.iter().map(own));
         let count = GIT_CONFIG.len().to_string();
         all.push(("GIT_CONFIG_COUNT".to_owned(), Some(count)));

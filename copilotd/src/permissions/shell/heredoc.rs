@@ -6,7 +6,7 @@ use tree_sitter::Node;
 pub(super) fn ends_with_one(node: Node<'_>) -> bool {
     let mut last = node;
     while let Some(count) = last.child_count().checked_sub(1) {
-        match u32::try_from(count).ok().and_then(|at| last.child(at)) {
+        match last.child(count) {
             Some(child) => last = child,
             None => return false,
         }

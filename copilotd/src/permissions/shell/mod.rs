@@ -262,23 +262,32 @@ pub(super) fn shown(simple: &Simple) -> String {
 }
 
 /// Whether everything that bash would start for `command` in `folder` only reads, and nothing
-/// is written. Whether what it reads may be read is another question, which
-/// [`decide`](super::decide()) answers.
+/// is written. Whether what it reads may be read, and what it finds in the folders that it goes
+/// to, are other questions, which [`decide`](super::decide()) answers.
 ///
 /// # Errors
 /// Why not: a sentence for people without its full stop.
-pub fn read_only(command: &str, _folder: &Path) -> Result<(), String> {
-    let parsed = parse(command);
-    if let Some(problem) = parsed.problem {
+pub fn read_only(command: &str, folder: &Path) -> Result<(), String> {
+    let reads = only_reads(&parse(command))?;
+    if reads.iter().any(|read| read.reach == Reach::Repository) {
+        plain_repository(folder).map_err(|why| format!("git {why}"))?;
+    }
+    Ok(())
+}
+
+/// What a command reads, when its words say that it only reads.
+fn only_reads(parsed: &Parsed) -> Result<Vec<Read>, String> {
+    if let Some(problem) = &parsed.problem {
         return Err(format!("the command has {problem}"));
     }
     if let Some(written) = parsed.redirections.iter().find(|file| file.writes) {
         return Err(format!("the command writes to `{}`", written.path));
     }
+    let mut reads = Vec::new();
     for command in &parsed.commands {
-        command.reads()?;
+        reads.extend(command.reads()?);
     }
-    Ok(())
+    Ok(reads)
 }
 
 /// Whether a program that was started with these arguments is covered by a rule or only reads.

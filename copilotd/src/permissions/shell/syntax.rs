@@ -88,7 +88,7 @@ pub(in crate::permissions) fn parse(command: &str) -> Script {
     } else if let Some(tree) = tree(command) {
         let root = tree.root_node();
         walk.comments(root);
-        let count = u32::try_from(root.child_count()).unwrap_or_default();
+        let count = root.child_count();
         let first = root
             .child(0)
             .map_or(command.len(), |node| node.start_byte());
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
         let after = self.source[node.end_byte()..].chars().next();
         let starts = before.is_none_or(|c| " \t\n;&|()".contains(c));
         let escaped = self.source[..node.start_byte()].ends_with("\\\n");
-        if !starts || escaped || !after.is_none_or(|c| c == '\n') {
+        if !starts || escaped || after.is_some_and(|c| c != '\n') {
             self.problem("a `#` that cannot be read");
         }
     }

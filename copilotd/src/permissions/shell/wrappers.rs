@@ -83,9 +83,7 @@ fn skip(
         let has_value = text
             .split_once('=')
             .is_some_and(|(name, _)| name.starts_with("--") && with_value.contains(&name));
-        if alone.contains(&text) || has_value {
-            rest = behind;
-        } else if is_attached(text, with_value) {
+        if alone.contains(&text) || has_value || is_attached(text, with_value) {
             rest = behind;
         } else if with_value.contains(&text) {
             behind.first()?.literal()?;
