@@ -19,7 +19,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -43,6 +45,7 @@ fn main() {
         .args(["serve", "--child", "--listen", "127.0.0.1:0"])
         .args(["--max-machines", &many, "--max-devices", &many, "--data"])
         .arg(data.path())
+        .env("COPILOT_RELAY_LOG", "warn")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -66,23 +69,22 @@ fn main() {
 
 async fn measure(pid: u32, address: SocketAddr, enrolment: &str) {
     let before = resident_kib(pid);
-    let mut pairs = Vec::new();
+    let (talk, begin) = watch::channel(false);
+    let mut tasks = JoinSet::new();
     for n in 0..PAIRS {
-        pairs.push(pair(address, enrolment, n).await);
+        let (machine, device, channel) = pair(address, enrolment, n).await;
+        // They ping from now on: connecting all of them takes longer than a lease.
+        let channel = (n < ACTIVE).then_some(channel);
+        tasks.spawn(machine_talks(machine, channel, begin.clone()));
+        tasks.spawn(device_listens(device));
     }
-    // Pairing leaves nothing behind but what is connected.
     let connected = resident_kib(pid);
     let connections = u64::from(PAIRS) * 2;
     println!(
         "memory: {before} KiB alone, {connected} KiB with {connections} connections: {:.1} KiB a connection",
         (connected - before) as f64 / connections as f64
     );
-    let mut tasks = JoinSet::new();
-    for (n, (machine, device, channel)) in (0..).zip(pairs) {
-        let active = n < ACTIVE;
-        tasks.spawn(machine_talks(machine, active.then_some(channel)));
-        tasks.spawn(device_listens(device));
-    }
+    talk.send_replace(true);
     let (began, cpu) = (Instant::now(), cpu_seconds(pid));
     tokio::time::sleep(MEASURED).await;
     let used = (cpu_seconds(pid) - cpu) / began.elapsed().as_secs_f64();
@@ -94,6 +96,13 @@ async fn measure(pid: u32, address: SocketAddr, enrolment: &str) {
         HEARTBEAT.as_secs()
     );
     println!("memory after that: {} KiB", resident_kib(pid));
+    let numbers = get(address, "/metrics").await;
+    for expected in [
+        format!("\nrelay_machines_online {PAIRS}\n"),
+        format!("\nrelay_device_sockets {PAIRS}\n"),
+    ] {
+        assert!(numbers.contains(&expected), "{expected} in {numbers}");
+    }
     tasks.shutdown().await;
 }
 
@@ -167,14 +176,20 @@ async fn pair(address: SocketAddr, enrolment: &str, n: u32) -> (Socket, Socket, 
     (machine, device, u32::try_from(channel).unwrap())
 }
 
-/// Pings, and when it has a channel sends on it.
-async fn machine_talks(mut machine: Socket, channel: Option<u32>) {
+/// Pings, and when it has a channel sends on it once it may begin.
+async fn machine_talks(
+    mut machine: Socket,
+    channel: Option<u32>,
+    mut begin: watch::Receiver<bool>,
+) {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     let mut talk = tokio::time::interval(Duration::from_secs(1) / MESSAGES_PER_SECOND);
+    talk.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             _ = heartbeat.tick() => say(&mut machine, json!({"type": "ping", "n": 1})).await,
-            _ = talk.tick(), if channel.is_some() => {
+            _ = begin.changed() => {}
+            _ = talk.tick(), if channel.is_some() && *begin.borrow() => {
                 let mut message = channel.unwrap_or_default().to_be_bytes().to_vec();
                 message.resize(4 + MESSAGE_BYTES, 7);
                 machine.send(Message::binary(message)).await.unwrap();
@@ -246,12 +261,24 @@ async fn ask(from: IpAddr, to: SocketAddr, path: &str, token: &str, body: Value)
          content-length: {}\r\n\r\n{body}",
         body.len()
     );
+    let answer = exchange(from, to, &request).await;
+    serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{path}: {answer}"))
+}
+
+async fn get(to: SocketAddr, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
+    exchange(Ipv4Addr::LOCALHOST.into(), to, &request).await
+}
+
+/// The body of the answer.
+async fn exchange(from: IpAddr, to: SocketAddr, request: &str) -> String {
     let mut stream = connect(from, to).await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap_or_else(|_| panic!("{path}: {answer}"))
+    // With the line break before it, so that every line can be looked for alike.
+    let (_, body) = answer.split_once("\r\n\r").unwrap();
+    body.to_owned()
 }
 
 /// Memory that the process alone holds.

@@ -23,6 +23,8 @@ pub struct Limits {
     pub sockets_per_device: usize,
     /// Channels of one device's socket.
     pub channels_per_device: usize,
+    /// Channels that one socket opens.
+    pub channel_opens: Rate,
     /// Channels of one machine.
     pub channels_per_machine: usize,
     /// Pairings of one machine that are open at once.
@@ -82,6 +84,10 @@ impl Default for Limits {
             connections_per_address: 256,
             sockets_per_device: 16,
             channels_per_device: 16,
+            channel_opens: Rate {
+                burst: 64,
+                per_second: 1.0,
+            },
             channels_per_machine: 64,
             pairings_per_machine: 8,
             pairing_lifetime: Duration::from_secs(15 * 60),

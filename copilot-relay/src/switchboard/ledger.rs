@@ -20,8 +20,14 @@ pub(super) struct Ledger {
     accepted_bytes: u64,
     accepted_messages: u64,
     returned_bytes: u64,
+    /// Of those, what the sender was not told yet.
+    untold_bytes: u64,
     delivered: Arc<Delivered>,
 }
+
+/// The sender is told of returned credit in pieces of this part of the window, so that a receiver that gives it
+/// back byte by byte does not flood the sender with messages. The sender always has the rest of the window.
+const PIECES: u64 = 16;
 
 impl Ledger {
     pub(super) fn new(window_bytes: u64, waiting_messages: u64) -> Self {
@@ -31,6 +37,7 @@ impl Ledger {
             accepted_bytes: 0,
             accepted_messages: 0,
             returned_bytes: 0,
+            untold_bytes: 0,
             delivered: Arc::default(),
         }
     }
@@ -48,16 +55,20 @@ impl Ledger {
         Ok(Arc::clone(&self.delivered))
     }
 
-    /// The receiver gives credit back; how much of it counts and is passed on to the sender.
-    pub(super) fn give_back(&mut self, bytes: u32) -> u32 {
-        let may = self
+    /// The receiver gives credit back; how much of it the sender is to be told of now.
+    pub(super) fn give_back(&mut self, bytes: u32) -> Option<u32> {
+        let returned = self
             .delivered
             .bytes()
             .saturating_sub(self.returned_bytes)
             .min(u64::from(bytes));
-        self.returned_bytes += may;
-        // Not more than `bytes`, which fits.
-        u32::try_from(may).unwrap_or(bytes)
+        self.returned_bytes += returned;
+        self.untold_bytes += returned;
+        if self.untold_bytes == 0 || self.untold_bytes < self.window_bytes / PIECES {
+            return None;
+        }
+        // No more than a window, which fits.
+        u32::try_from(std::mem::take(&mut self.untold_bytes)).ok()
     }
 }
 
@@ -82,7 +93,7 @@ mod tests {
         assert_eq!(deliver(&mut ledger, 60), Ok(()));
         assert_eq!(deliver(&mut ledger, 40), Ok(()));
         assert_eq!(deliver(&mut ledger, 1), Err(Overrun));
-        assert_eq!(ledger.give_back(70), 70);
+        assert_eq!(ledger.give_back(70), Some(70));
         assert_eq!(deliver(&mut ledger, 71), Err(Overrun));
         assert_eq!(deliver(&mut ledger, 70), Ok(()));
     }
@@ -90,12 +101,22 @@ mod tests {
     #[test]
     fn a_receiver_cannot_give_back_what_it_did_not_get() {
         let mut ledger = Ledger::new(100, 10);
-        assert_eq!(ledger.give_back(1_000), 0, "nothing was sent");
+        assert_eq!(ledger.give_back(1_000), None, "nothing was sent");
         let _waits = ledger.accept(80).unwrap();
-        assert_eq!(ledger.give_back(80), 0, "it is still in the relay");
+        assert_eq!(ledger.give_back(80), None, "it is still in the relay");
         assert_eq!(deliver(&mut ledger, 20), Ok(()));
-        assert_eq!(ledger.give_back(u32::MAX), 20);
-        assert_eq!(ledger.give_back(u32::MAX), 0);
+        assert_eq!(ledger.give_back(u32::MAX), Some(20));
+        assert_eq!(ledger.give_back(u32::MAX), None);
+    }
+
+    #[test]
+    fn credit_that_comes_back_in_crumbs_is_passed_on_in_pieces() {
+        let mut ledger = Ledger::new(160, 10);
+        assert_eq!(deliver(&mut ledger, 160), Ok(()));
+        let told: Vec<_> = (0..160).filter_map(|_| ledger.give_back(1)).collect();
+        assert_eq!(told, [10; 16]);
+        // What the sender was not told of is no credit of its that could be exceeded.
+        assert_eq!(deliver(&mut ledger, 160), Ok(()));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use super::outbox::Outbox;
 use super::presence::{Online, Reach, entry};
 use super::{Party, SocketId, Switchboard, TooManySockets};
+use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Present, Reason};
@@ -49,6 +50,8 @@ struct Socket {
     outbox: Arc<Outbox>,
     channels: HashMap<u32, ChannelId>,
     last_number: u32,
+    /// How many channels it may open now.
+    opens: Bucket,
 }
 
 /// Who is at a socket, with what only its kind has.
@@ -79,6 +82,21 @@ impl Local {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an attempt to open a channel: each costs its machine a message or two.
+    fn pace(&self, state: &mut State, socket: SocketId) -> Result<(), (OpenRefusal, &'static str)> {
+        let Some(at) = state.sockets.get_mut(&socket) else {
+            return Ok(());
+        };
+        let paced = at.opens.take(self.limits.channel_opens, self.clock.now());
+        paced.map_err(|_| {
+            self.metrics.refuse(Reason::Rate);
+            (
+                OpenRefusal::Busy,
+                "Channels are opened too often. Wait a little.",
+            )
+        })
     }
 
     /// Why a device gets no channel, or the machine's socket and who the machine is told it is.
@@ -308,6 +326,7 @@ impl Switchboard for Local {
                 outbox,
                 channels: HashMap::new(),
                 last_number: 0,
+                opens: Bucket::new(self.limits.channel_opens, self.clock.now()),
             },
         );
         Ok(id)
@@ -364,7 +383,10 @@ impl Switchboard for Local {
 
     fn open(&self, socket: SocketId, request: u64, wanted: Option<MachineId>) {
         let mut state = self.lock();
-        let (machine_id, machine, opener) = match self.admit_channel(&state, socket, wanted) {
+        let admitted = self
+            .pace(&mut state, socket)
+            .and_then(|()| self.admit_channel(&state, socket, wanted));
+        let (machine_id, machine, opener) = match admitted {
             Ok(admitted) => admitted,
             Err((reason, message)) => {
                 if let Some(at) = state.sockets.get(&socket) {
@@ -475,17 +497,17 @@ impl Switchboard for Local {
             return;
         };
         // The receiver gives it back, the other end may send again.
-        let bytes = match side {
+        let told = match side {
             Side::Machine => channel.from_device.give_back(bytes),
             Side::Device => channel.from_machine.give_back(bytes),
+        };
+        let Some(bytes) = told else {
+            return;
         };
         let other = channel.other(side);
         let Some(at) = state.sockets.get(&other.socket) else {
             return;
         };
-        if bytes == 0 {
-            return;
-        }
         let channel = other.number;
         match side {
             Side::Machine => at.outbox.say(&ToDevice::Window { channel, bytes }),

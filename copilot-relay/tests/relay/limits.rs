@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Relay, code, id, soon};
+use crate::support::{Relay, code, id, soon, string};
 
 #[tokio::test]
 async fn an_address_asks_for_secrets_only_so_often() {
@@ -92,6 +92,30 @@ async fn there_are_only_so_many_channels_devices_pairings_and_sockets() {
             .contains("As many connections")
     );
     assert_eq!(relay.refused(Reason::Full), 5);
+}
+
+#[tokio::test]
+async fn a_device_opens_channels_only_so_often() {
+    let rate = Rate {
+        burst: 2,
+        per_second: 1.0,
+    };
+    let relay = Relay::with(|limits| limits.channel_opens = rate).await;
+    let token = relay.join(&id(1)).await;
+    let mut machine = relay.machine(&token).await;
+    let token = relay.pair(&mut machine, &id(7)).await;
+    let (mut device, _) = relay.device(&token).await;
+    device.channel(&mut machine, &id(1)).await;
+    device.channel(&mut machine, &id(1)).await;
+    device
+        .say(json!({"type": "channel-open", "request": 1, "machineId": id(1)}))
+        .await;
+    let refused = device.hear("channel-refused").await;
+    assert_eq!(refused["reason"], "busy");
+    assert!(string(&refused, "message").contains("too often"));
+    assert_eq!(relay.refused(Reason::Rate), 1);
+    relay.clock.advance(std::time::Duration::from_secs(1));
+    device.channel(&mut machine, &id(1)).await;
 }
 
 #[tokio::test]
