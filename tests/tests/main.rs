@@ -30,6 +30,7 @@ mod one_shot;
 mod paths;
 mod providers;
 mod random_inputs;
+mod remote_refusals;
 mod self_hosting;
 mod service;
 mod starting;

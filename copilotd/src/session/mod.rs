@@ -7,6 +7,7 @@
 mod actor;
 mod agent;
 mod audit;
+mod budget;
 mod commit;
 mod configure;
 mod inbox;
@@ -23,6 +24,7 @@ mod turn;
 mod view;
 mod wanted;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::environment::SessionEnvironment;
 use crate::audit::Who;
+use crate::content::ContentUri;
 use crate::host::Client;
 use crate::host::Shared;
 use crate::permissions::{AllowAll, Decision, Request, Rule};
@@ -176,6 +179,15 @@ pub enum Input {
     },
     /// The login shell's environment, for a session that had none.
     LoginEnvironment(Arc<SessionEnvironment>),
+    /// Which part of a content may paired devices read?
+    Readable {
+        /// What.
+        uri: ContentUri,
+        /// Gets the part; `None` when they may read nothing of it.
+        reply: oneshot::Sender<Option<Range<u64>>>,
+    },
+    /// The link to the relay is not as it was; the session shows it.
+    LinkChanged,
 }
 
 /// What everybody may know of a session without asking its actor.
