@@ -95,6 +95,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST")]
     pub deny_url: Vec<String>,
 
+    /// Let paired devices reach the session
+    #[arg(long, overrides_with = "no_remote")]
+    pub remote: bool,
+
+    /// Do not, whatever the settings say
+    #[arg(long, overrides_with = "remote")]
+    pub no_remote: bool,
+
     /// Count DIR as inside the folder; repeatable
     #[arg(long, value_name = "DIR")]
     pub add_dir: Vec<std::path::PathBuf>,
@@ -115,6 +123,15 @@ impl RunArgs {
             || self.allow_all_paths
             || self.allow_all_urls
             || self.allow_all
+    }
+
+    /// What the flags say about remote access.
+    pub fn remote_access(&self) -> Option<bool> {
+        match (self.remote, self.no_remote) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        }
     }
 
     /// The first flag that only means something with `-p`, when there is no `-p`.
@@ -215,6 +232,26 @@ pub enum Command {
     },
     /// Show what was asked, decided and done, by whom and why
     Audit(AuditArgs),
+    /// Reach sessions from other devices
+    Remote {
+        /// What to do.
+        #[command(subcommand)]
+        command: RemoteCommand,
+    },
+    /// Pair and revoke the devices that reach sessions from elsewhere
+    Devices {
+        /// What to do.
+        #[command(subcommand)]
+        command: DevicesCommand,
+    },
+    /// Join a relay, through which devices reach sessions of this machine
+    Login {
+        /// The relay's address, such as https://relay.example
+        #[arg(long, value_name = "URL")]
+        relay: String,
+    },
+    /// Leave the relay that was joined
+    Logout,
     /// Control the daemon that hosts the sessions
     Daemon {
         /// What to do.
@@ -345,6 +382,64 @@ pub enum SessionsCommand {
         /// The session: its id, 4 or more characters of it, or its exact title
         #[arg(value_name = "ID")]
         session: String,
+    },
+}
+
+/// `copilot remote …`.
+#[derive(Debug, Subcommand)]
+pub enum RemoteCommand {
+    /// Show the link, the relay and the sessions that can be reached
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let paired devices reach a session; without ID, the newest in this folder
+    On {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: Option<String>,
+        /// Print JSON, and pair no device
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hide a session from devices again; without ID, the newest in this folder
+    Off {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: Option<String>,
+    },
+}
+
+/// `copilot devices …`.
+#[derive(Debug, Subcommand)]
+pub enum DevicesCommand {
+    /// List the paired devices
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pair a device: shows a link, then asks for the code that the device shows
+    Pair {
+        /// The session that the device shows first
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+        /// Print what happens as JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a device another name
+    Rename {
+        /// The device: its id, 4 or more characters of it, or its exact name
+        device: String,
+        /// The new name
+        name: String,
+    },
+    /// Trust a device no more, and cut it off
+    Revoke {
+        /// The device: its id, 4 or more characters of it, or its exact name
+        device: String,
     },
 }
 

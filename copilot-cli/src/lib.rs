@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 mod export;
 pub mod output;
+mod qr;
 mod service;
 mod terminal;
 pub mod text;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod content;
 pub mod host;
 pub mod ipc;
+pub mod link;
 pub mod logging;
 pub mod pause;
 pub mod permissions;
@@ -128,10 +129,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         agent_start_limit: AGENT_START_LIMIT,
     }));
     let stop = CancellationToken::new();
+    // There is one already when a test runs several daemons in its process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let host = Host::new(shared);
     host.recover().await;
+    let link = link::Link::open(Arc::clone(&host));
+    if let Err(why) = &link {
+        tracing::error!(%why, "no session can be reached from elsewhere");
+        host.shared
+            .link
+            .set(|status| status.no_relay = Some(why.clone()));
+    }
+    let linked = link
+        .clone()
+        .ok()
+        .map(|link| tokio::spawn(link::run(link, stop.clone())));
     let daemon = Arc::new(Daemon {
         host: Arc::clone(&host),
+        link,
         stop: stop.clone(),
         service_managed,
         started_at,
@@ -154,6 +169,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         _ = wait_for_a_signal() => tracing::warn!("a second signal: not waiting for agents"),
     }
     serve.await.context("accepting clients ended by a defect")?;
+    if let Some(linked) = linked {
+        linked.await.context("the link ended by a defect")?;
+    }
     follow.abort();
     follow_managed.abort();
     numbers.abort();

@@ -4,11 +4,18 @@
 //! own struct; a variant or a struct that has shipped never changes, because bincode has no field names.
 //! Must never hold a type that needs a self-describing format, or a recursive one.
 
+mod remote;
+
 use crate::frame::MAX_CONTROL_BYTES;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use remote::{
+    AwaitPairing, JoinRelay, MAX_DEVICES, MAX_REMOTE_SESSIONS, PairedDevice, PairingBegun,
+    PairingProgress, RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode,
+};
+
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 11;
+pub(crate) const REQUEST_VARIANTS: u32 = 21;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
@@ -80,6 +87,37 @@ pub enum ControlRequest {
     CheckAudit,
     /// Take the file changes of a turn back. Answered with [`ControlReply::Undo`].
     Undo(UndoRequest),
+    /// How are sessions reached from elsewhere? Answered with [`ControlReply::Remote`].
+    RemoteStatus,
+    /// Join a relay. Answered with [`ControlReply::Done`].
+    JoinRelay(JoinRelay),
+    /// Leave the relay that was joined. Answered with [`ControlReply::Done`].
+    LeaveRelay,
+    /// Which devices are paired? Answered with [`ControlReply::Devices`].
+    ListDevices,
+    /// Give a device another name. Answered with [`ControlReply::Done`].
+    RenameDevice(RenameDevice),
+    /// Trust a device no more, and cut it off. Answered with [`ControlReply::Done`].
+    RevokeDevice {
+        /// Its id.
+        device: String,
+    },
+    /// Make a pairing link. Answered with [`ControlReply::PairingBegun`] once the link leads
+    /// somewhere.
+    BeginPairing {
+        /// The id of the session that the device shows first, if any.
+        session: Option<String>,
+    },
+    /// Answered with [`ControlReply::Pairing`] when it is not as it was, and after 25 s at the
+    /// latest. Nothing else of the connection is answered meanwhile.
+    AwaitPairing(AwaitPairing),
+    /// A person typed the code that a device shows. Answered with [`ControlReply::Pairing`].
+    TypeCode(TypeCode),
+    /// End a pairing. Answered with [`ControlReply::Done`].
+    EndPairing {
+        /// Its id.
+        pairing: String,
+    },
 }
 
 /// Something that an agent might ask for.
@@ -118,6 +156,14 @@ pub enum ControlReply {
     AuditChecked(AuditCheck),
     /// The answer to [`ControlRequest::Undo`].
     Undo(UndoReport),
+    /// The answer to [`ControlRequest::RemoteStatus`].
+    Remote(RemoteStatus),
+    /// The answer to [`ControlRequest::ListDevices`], in the order in which they were paired.
+    Devices(#[serde(deserialize_with = "remote::devices")] Vec<PairedDevice>),
+    /// The answer to [`ControlRequest::BeginPairing`].
+    PairingBegun(PairingBegun),
+    /// How a pairing is.
+    Pairing(PairingProgress),
 }
 
 /// Which turn is to be taken back.
@@ -577,11 +623,9 @@ mod tests {
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::Undo(UndoRequest {
-            session: String::new(),
-            turn: None,
-            dry_run: false,
-        });
+        let last = ControlRequest::EndPairing {
+            pairing: String::new(),
+        };
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);
         let next = [REQUEST_VARIANTS as u8];

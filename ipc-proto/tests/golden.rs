@@ -16,9 +16,11 @@ use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
-    Approval, AuditCheck, AuditPage, AuditQuery, AuditRecord, ControlError, ControlReply,
-    ControlRequest, DaemonStatus, Environment, ErrorCode, ExplainPermission, ExplainedPermission,
-    FoundSession, UndoChange, UndoReport, UndoRequest,
+    Approval, AuditCheck, AuditPage, AuditQuery, AuditRecord, AwaitPairing, ControlError,
+    ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode, ExplainPermission,
+    ExplainedPermission, FoundSession, JoinRelay, PairedDevice, PairingBegun, PairingProgress,
+    RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode, UndoChange, UndoReport,
+    UndoRequest,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -118,8 +120,38 @@ fn requests() -> Vec<ControlRequest> {
             turn: Some(3),
             dry_run: true,
         }),
+        ControlRequest::RemoteStatus,
+        ControlRequest::JoinRelay(JoinRelay {
+            relay: "https://relay.example".to_owned(),
+            enrolment_token: Secret("token".to_owned()),
+        }),
+        ControlRequest::LeaveRelay,
+        ControlRequest::ListDevices,
+        ControlRequest::RenameDevice(RenameDevice {
+            device: DEVICE.to_owned(),
+            name: "tablet".to_owned(),
+        }),
+        ControlRequest::RevokeDevice {
+            device: DEVICE.to_owned(),
+        },
+        ControlRequest::BeginPairing {
+            session: Some("6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned()),
+        },
+        ControlRequest::AwaitPairing(AwaitPairing {
+            pairing: DEVICE.to_owned(),
+            known: Some(PairingProgress::Open),
+        }),
+        ControlRequest::TypeCode(TypeCode {
+            pairing: DEVICE.to_owned(),
+            code: Secret("123456".to_owned()),
+        }),
+        ControlRequest::EndPairing {
+            pairing: DEVICE.to_owned(),
+        },
     ]
 }
+
+const DEVICE: &str = "000102030405060708090a0b0c0d0e0f";
 
 fn replies() -> Vec<ControlReply> {
     let codes = [
@@ -185,6 +217,48 @@ fn replies() -> Vec<ControlReply> {
         lost: vec!["large.bin".to_owned()],
         limited: Some("it has more than 50000 files".to_owned()),
     }));
+    replies.push(ControlReply::Remote(RemoteStatus {
+        state: "reconnecting".to_owned(),
+        since: "2030-01-02T03:04:05Z".to_owned(),
+        why: Some("the relay does not answer".to_owned()),
+        relay: Some("https://relay.example".to_owned()),
+        own_relay: false,
+        no_relay: None,
+        machine_id: DEVICE.to_owned(),
+        machine_name: "tower".to_owned(),
+        devices: 2,
+        devices_connected: 1,
+        sessions: vec![RemoteSession {
+            session: "6f1c0a3e-8f0e-4d8b-9c57-0d6f0c8a1b2c".to_owned(),
+            title: "fix the parser".to_owned(),
+            link: Some("https://relay.example/#m=1&s=2".to_owned()),
+        }],
+    }));
+    replies.push(ControlReply::Devices(vec![PairedDevice {
+        device: DEVICE.to_owned(),
+        name: "phone".to_owned(),
+        paired_at: "2030-01-02T03:04:05Z".to_owned(),
+        connected: true,
+    }]));
+    replies.push(ControlReply::PairingBegun(PairingBegun {
+        pairing: DEVICE.to_owned(),
+        link: Secret("https://relay.example/#pair=x".to_owned()),
+    }));
+    let progress = [
+        PairingProgress::Open,
+        PairingProgress::Waiting {
+            name: "phone".to_owned(),
+        },
+        PairingProgress::WrongCode { tries_left: 2 },
+        PairingProgress::Paired {
+            device: DEVICE.to_owned(),
+            name: "phone".to_owned(),
+        },
+        PairingProgress::Ended {
+            why: "it is over".to_owned(),
+        },
+    ];
+    replies.extend(progress.map(ControlReply::Pairing));
     replies
 }
 
@@ -206,6 +280,16 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::Audit(_) => "request-audit",
         ControlRequest::CheckAudit => "request-check-audit",
         ControlRequest::Undo(_) => "request-undo",
+        ControlRequest::RemoteStatus => "request-remote-status",
+        ControlRequest::JoinRelay(_) => "request-join-relay",
+        ControlRequest::LeaveRelay => "request-leave-relay",
+        ControlRequest::ListDevices => "request-list-devices",
+        ControlRequest::RenameDevice(_) => "request-rename-device",
+        ControlRequest::RevokeDevice { .. } => "request-revoke-device",
+        ControlRequest::BeginPairing { .. } => "request-begin-pairing",
+        ControlRequest::AwaitPairing(_) => "request-await-pairing",
+        ControlRequest::TypeCode(_) => "request-type-code",
+        ControlRequest::EndPairing { .. } => "request-end-pairing",
     }
 }
 
@@ -228,6 +312,16 @@ fn reply_name(reply: &ControlReply) -> &'static str {
         ControlReply::Audit(_) => "reply-audit",
         ControlReply::AuditChecked(_) => "reply-audit-checked",
         ControlReply::Undo(_) => "reply-undo",
+        ControlReply::Remote(_) => "reply-remote",
+        ControlReply::Devices(_) => "reply-devices",
+        ControlReply::PairingBegun(_) => "reply-pairing-begun",
+        ControlReply::Pairing(progress) => match progress {
+            PairingProgress::Open => "reply-pairing-open",
+            PairingProgress::Waiting { .. } => "reply-pairing-waiting",
+            PairingProgress::WrongCode { .. } => "reply-pairing-wrong-code",
+            PairingProgress::Paired { .. } => "reply-pairing-paired",
+            PairingProgress::Ended { .. } => "reply-pairing-ended",
+        },
     }
 }
 

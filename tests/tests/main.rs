@@ -32,6 +32,7 @@ mod paths;
 mod plans;
 mod providers;
 mod random_inputs;
+mod remote_refusals;
 mod self_hosting;
 mod service;
 mod starting;

@@ -54,6 +54,11 @@ fn change(key: &str, value: Value) -> StateAction {
     })
 }
 
+/// The action that turns remote access on or off.
+pub(crate) fn set_remote(on: bool) -> StateAction {
+    change("remote", on.into())
+}
+
 /// The action that switches the mode.
 pub(crate) fn switch_mode(mode: &str) -> StateAction {
     change("mode", mode.into())

@@ -34,7 +34,8 @@ pub use uris::{
 };
 
 pub(crate) use config::{
-    MODES, allows_all, asks_nothing, is_unattended, mode, next_mode, switch_allow_all, switch_mode,
+    MODES, allows_all, asks_nothing, is_unattended, mode, next_mode, set_remote, switch_allow_all,
+    switch_mode,
 };
 pub(crate) use meta::{
     cancelling, clients, confinement, needs_someone, session_answer, state_words, summary_closed,

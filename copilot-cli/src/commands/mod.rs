@@ -5,10 +5,13 @@ mod attach;
 mod audit;
 mod cancel;
 mod daemon;
+mod devices;
 mod export;
+mod login;
 mod new;
 mod permissions;
 mod prompt;
+mod remote;
 mod rename;
 mod resume;
 mod search;
@@ -56,6 +59,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
             json,
         }) => undo::run(&paths, &session, turn, dry_run, json, &mut out).await,
         Some(Command::Audit(args)) => audit::run(&paths, args, &mut out).await,
+        Some(Command::Remote { command }) => remote::run(&paths, command, &mut out).await,
+        Some(Command::Devices { command }) => devices::run(&paths, command, &mut out).await,
+        Some(Command::Login { relay }) => login::login(&paths, relay, &mut out).await,
+        Some(Command::Logout) => login::logout(&paths, &mut out).await,
         Some(Command::Daemon { command }) => daemon::run(&paths, command, &mut out).await,
     }
 }

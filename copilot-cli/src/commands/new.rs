@@ -13,6 +13,7 @@ use crate::client::{Attached, Client, Identity, file_uri, new_session_uri};
 use crate::error::{CliError, Exit};
 use crate::output::{Output, stdin_is_terminal, stdout_is_terminal};
 use crate::terminal;
+use crate::text::one_line;
 
 pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Result<Exit, CliError> {
     require_terminal()?;
@@ -20,12 +21,22 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     let mut client = connected_with_environment(paths, &identity).await?;
     let session = create(&mut client, &args, false).await?;
     let attached = Attached::subscribe(client, &session, Some(terminal::TURNS)).await?;
+    if let Some(why) = remote_refusal(&attached) {
+        out.note(&why);
+    }
     let options = terminal::Options {
         prompt: args.positional.or(args.interactive),
         model: args.model,
         created: true,
     };
     terminal::run(attached, paths, identity, options, out).await
+}
+
+/// Why the session cannot be reached from elsewhere, though that was asked for.
+fn remote_refusal(attached: &Attached) -> Option<String> {
+    let meta = attached.mirror().session()?.meta.as_ref()?;
+    let refused = meta.get("copilot.remote")?.get("refused")?.as_str()?;
+    Some(one_line(refused))
 }
 
 /// Says what to do instead when there is no terminal to attach.
@@ -95,6 +106,9 @@ fn config(args: &RunArgs, folder: &Path, unattended: bool) -> Option<JsonObject>
             config.insert(key.to_owned(), true.into());
         }
     }
+    if let Some(remote) = args.remote_access() {
+        config.insert("remote".to_owned(), remote.into());
+    }
     (!config.is_empty()).then_some(config)
 }
 
@@ -114,6 +128,7 @@ mod tests {
             add_dir: vec!["../other".into(), "/abs".into()],
             allow_all_tools: true,
             mode: Some(Mode::Plan),
+            no_remote: true,
             ..RunArgs::default()
         };
         assert_eq!(
@@ -125,6 +140,7 @@ mod tests {
                 "allowAllTools": true,
                 "mode": "plan",
                 "unattended": true,
+                "remote": false,
             })
         );
         let args = RunArgs {

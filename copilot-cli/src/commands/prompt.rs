@@ -33,6 +33,11 @@ const RECONNECT_LIMIT: Duration = Duration::from_secs(15);
 const MAX_PIPE_BYTES: u64 = 8 * 1024 * 1024;
 
 pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Result<Exit, CliError> {
+    if args.remote {
+        return Err(CliError::usage(
+            "Remote access is only available in interactive sessions",
+        ));
+    }
     let prompt = full_prompt(args.prompt.as_deref().unwrap_or_default(), piped()?)?;
     let format = args.output_format.unwrap_or_default();
     let identity = Identity::command("-p");

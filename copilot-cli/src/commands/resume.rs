@@ -13,6 +13,7 @@ use crate::client::{Attached, Client, Identity, list_sessions, newest_in, resolv
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 use crate::terminal;
+use crate::text::one_line;
 
 /// The session that the flags ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     let mut attached =
         Attached::subscribe(client, &session.resource, Some(terminal::TURNS)).await?;
     switch_mode(&mut attached, &args).await?;
+    switch_remote(&mut attached, &args, out).await?;
     let options = terminal::Options {
         prompt: args.positional.or(args.interactive),
         model: args.model,
@@ -68,6 +70,23 @@ pub(super) async fn switch_mode(attached: &mut Attached, args: &RunArgs) -> Resu
         .dispatch(crate::client::switch_mode(mode.name()))
         .await?;
     confirmed(attached, input).await?.map_err(CliError::new)
+}
+
+/// Turns remote access of a session that exists on or off, as the flags say. A refusal leaves the
+/// session as it is.
+async fn switch_remote(
+    attached: &mut Attached,
+    args: &RunArgs,
+    out: &mut Output,
+) -> Result<(), CliError> {
+    let Some(on) = args.remote_access() else {
+        return Ok(());
+    };
+    let input = attached.dispatch(crate::client::set_remote(on)).await?;
+    if let Err(why) = confirmed(attached, input).await? {
+        out.note(&one_line(&why));
+    }
+    Ok(())
 }
 
 /// The newest session of the current folder.

@@ -30,6 +30,8 @@ pub struct Managed {
     pub deny: Vec<Rule>,
     /// `permissions.allowAll` is false, or the file is not right.
     pub allow_all_forbidden: bool,
+    /// `remote.allowed` is false, or the file is not right.
+    pub remote_forbidden: bool,
     /// Something may be denied that could not be read, and never was.
     pub denials_unknown: bool,
     /// What is wrong with the file.
@@ -95,6 +97,7 @@ fn read(seen: Seen, foreign: Option<String>, previous: Option<&Managed>) -> Mana
     }
     let is_wrong = |problem: &Problem| problem.severity == Severity::Error;
     managed.allow_all_forbidden |= managed.problems.iter().any(is_wrong);
+    managed.remote_forbidden |= managed.problems.iter().any(is_wrong);
     managed.problems.extend(seen.unwatched);
     managed
 }
@@ -137,8 +140,17 @@ fn load(text: &str, previous: &Managed) -> Managed {
         }
         Err(()) => managed.deny.clone_from(&previous.deny),
     }
+    if let Ok(Some(values)) = top.take_object("remote") {
+        let mut section = top.inner("remote", values);
+        let allowed = section.take("allowed", &Some(false), |value| match value {
+            Value::Bool(allowed) => Ok(Some(*allowed)),
+            other => Err(format!("must be true or false, not {}", kind_of(other))),
+        });
+        managed.remote_forbidden = allowed == Some(false);
+        section.finish("allowed");
+    }
     top.values.remove("$schema");
-    top.finish("permissions");
+    top.finish("permissions, remote");
     managed.problems = problems;
     managed
 }
@@ -223,11 +235,12 @@ mod tests {
         let text = r#"{
             // For everybody.
             "permissions": {"allow": ["shell(ls)"], "deny": ["shell(git push)"], "allowAll": false},
+            "remote": {"allowed": false},
         }"#;
         let managed = read(seen(text), None, None);
         assert_eq!(written(&managed.allow), ["shell(ls)"]);
         assert_eq!(written(&managed.deny), ["shell(git push)"]);
-        assert!(managed.allow_all_forbidden);
+        assert!(managed.allow_all_forbidden && managed.remote_forbidden);
         assert!(!managed.denials_unknown);
         assert_eq!(managed.problems, []);
         let nothing = Seen {
@@ -246,7 +259,9 @@ mod tests {
             None,
             None,
         );
-        assert!(!good.allow_all_forbidden);
+        assert!(!good.allow_all_forbidden && !good.remote_forbidden);
+        assert!(read(seen(r#"{"remote": {"allowed": 1}}"#), None, None).remote_forbidden);
+        assert!(!read(seen(r#"{"remote": {"allowed": true}}"#), None, None).remote_forbidden);
         // Each row: the file, whether it is somebody else's, what is allowed and denied then, and
         // whether more may be denied when it is the first that is seen.
         let table: &[(&str, bool, &[&str], &[&str], bool)] = &[

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::output::{self, OutputFile};
 use super::private;
+use super::uri::ContentUri;
 
 /// As much as one read returns. Bytes. Whoever wants more asks for ranges.
 pub const MAX_READ_BYTES: u64 = 8 * 1024 * 1024;
@@ -63,11 +64,7 @@ impl ContentStore {
         sha256: &str,
         range: Option<Range<u64>>,
     ) -> io::Result<Vec<u8>> {
-        let is_hash = sha256.len() == 64
-            && sha256
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hash {
+        if !is_hash(sha256) {
             return Err(invalid("that is not the name of a content"));
         }
         read_range(&self.session_folder(session)?.join(sha256), range)
@@ -92,6 +89,28 @@ impl ContentStore {
         read_range(&folder.join(output::file_name(tool_call_id)), range)
     }
 
+    /// How long a content is now, in bytes.
+    pub fn size(&self, uri: &ContentUri) -> io::Result<u64> {
+        let path = match uri {
+            ContentUri::Content {
+                session, sha256, ..
+            } if is_hash(sha256) => self.session_folder(session)?.join(sha256),
+            ContentUri::Content { .. } => return Err(invalid("that is not the name of a content")),
+            ContentUri::Output {
+                session,
+                tool_call_id,
+                ..
+            } => self
+                .session_folder(session)?
+                .join(output::file_name(tool_call_id)),
+        };
+        let found = path.symlink_metadata()?;
+        match found.is_file() {
+            true => Ok(found.len()),
+            false => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
     /// Removes everything that is kept for the session.
     pub fn remove_session(&self, session: &str) -> io::Result<()> {
         match std::fs::remove_dir_all(self.session_folder(session)?) {
@@ -108,6 +127,11 @@ impl ContentStore {
             .ok_or_else(|| invalid("that is not the id of a session"))?;
         Ok(self.folder.join(uuid.hyphenated().to_string()))
     }
+}
+
+fn is_hash(name: &str) -> bool {
+    let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == 64 && name.bytes().all(hex)
 }
 
 fn read_range(path: &Path, range: Option<Range<u64>>) -> io::Result<Vec<u8>> {

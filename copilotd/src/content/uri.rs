@@ -51,6 +51,26 @@ pub struct UriError {
     pub why: &'static str,
 }
 
+impl ContentUri {
+    /// The part of it that is meant; all of it when absent.
+    #[must_use]
+    pub fn range(&self) -> Option<&Range<u64>> {
+        match self {
+            Self::Content { range, .. } | Self::Output { range, .. } => range.as_ref(),
+        }
+    }
+
+    /// The same content, all of it.
+    #[must_use]
+    pub fn without_range(&self) -> Self {
+        let mut whole = self.clone();
+        match &mut whole {
+            Self::Content { range, .. } | Self::Output { range, .. } => *range = None,
+        }
+        whole
+    }
+}
+
 impl fmt::Display for ContentUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

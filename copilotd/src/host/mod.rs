@@ -9,12 +9,12 @@ mod client;
 pub mod identity;
 mod methods;
 pub mod outbound;
+mod remote;
 pub mod rpc;
 pub mod sequencer;
 mod shared;
-mod start_remote;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahp_types::state::{AgentInfo, RootState, SessionSummary};
@@ -158,6 +158,28 @@ impl Host {
                     .await;
             }
         }
+    }
+
+    /// The ids of the paired devices that are connected.
+    pub fn devices_here(&self) -> HashSet<String> {
+        let clients = lock(&self.clients);
+        clients
+            .values()
+            .filter_map(|c| Some(c.device()?.id.clone()))
+            .collect()
+    }
+
+    /// The sessions with remote access on, in memory or not: id and title.
+    pub async fn remote_sessions(&self) -> Vec<(String, String)> {
+        let live: Vec<SessionSummary> = self.live_sessions().iter().map(|s| s.summary()).collect();
+        let mut all = self.stored_summaries(None, usize::MAX).await;
+        all.retain(|stored| !live.iter().any(|l| l.resource == stored.resource));
+        all.extend(live);
+        let of = |summary: SessionSummary| {
+            let id = session::session_of_channel(&summary.resource)?.to_owned();
+            self.shared.remote.is_on(&id).then_some((id, summary.title))
+        };
+        all.into_iter().filter_map(of).collect()
     }
 
     /// Number of connections.

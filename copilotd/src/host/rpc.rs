@@ -39,6 +39,14 @@ pub struct RpcError {
     pub data: Option<Value>,
 }
 
+/// The answer in place of one that is larger than a transport takes.
+pub fn too_large(message: &[u8]) -> Bytes {
+    let incoming: Option<Incoming<'_>> = serde_json::from_slice(message).ok();
+    let id = incoming.and_then(|i| i.id).unwrap_or_default();
+    let words = "the answer is too large to be sent; ask for fewer turns";
+    error(&id, &RpcError::internal(words))
+}
+
 impl RpcError {
     /// An error with `code` and `message`.
     pub fn new(code: i32, message: impl Into<String>) -> Self {

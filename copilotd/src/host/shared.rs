@@ -168,6 +168,11 @@ impl Shared {
         Arc::clone(&self.settings.borrow())
     }
 
+    /// To be told when the settings change.
+    pub fn watch_settings(&self) -> watch::Receiver<Arc<Loaded>> {
+        self.settings.clone()
+    }
+
     /// The settings as they are now.
     pub fn settings(&self) -> Settings {
         self.settings.borrow().settings.clone()
@@ -176,6 +181,11 @@ impl Shared {
     /// The managed settings as they are now, and their file.
     pub fn managed(&self) -> (Arc<Managed>, &Path) {
         (Arc::clone(&self.managed.borrow()), &self.managed_file)
+    }
+
+    /// To be told when the managed settings change.
+    pub fn watch_managed(&self) -> watch::Receiver<Arc<Managed>> {
+        self.managed.clone()
     }
 
     /// Everything that is wrong with the settings, managed ones first, in words for people.

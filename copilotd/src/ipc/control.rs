@@ -11,12 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::identity::{AGENT_MAY_ONLY_READ, Trust};
 use crate::host::{Client, Host, state_word};
+use crate::link::Link;
 use crate::store::{Hit, Store};
 
 /// The daemon as control requests see it.
 pub struct Daemon {
     /// Sessions and clients.
     pub host: Arc<Host>,
+    /// The link to devices; the error says why there is none, in words for people.
+    pub link: Result<Arc<Link>, String>,
     /// Cancelled when the daemon is to stop.
     pub stop: CancellationToken,
     /// Whether a service manager started it.
@@ -60,6 +63,7 @@ impl Daemon {
             ControlRequest::Audit(query) => self.audit(query).await,
             ControlRequest::CheckAudit => self.check_audit().await,
             ControlRequest::Undo(wanted) => self.undo(client, wanted).await,
+            request => self.remote_control(request).await,
         }
     }
 
@@ -147,6 +151,16 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::Audit(_) => "control/audit",
         ControlRequest::CheckAudit => "control/checkAudit",
         ControlRequest::Undo(_) => "control/undo",
+        ControlRequest::RemoteStatus => "control/remoteStatus",
+        ControlRequest::JoinRelay(_) => "control/joinRelay",
+        ControlRequest::LeaveRelay => "control/leaveRelay",
+        ControlRequest::ListDevices => "control/listDevices",
+        ControlRequest::RenameDevice(_) => "control/renameDevice",
+        ControlRequest::RevokeDevice { .. } => "control/revokeDevice",
+        ControlRequest::BeginPairing { .. } => "control/beginPairing",
+        ControlRequest::AwaitPairing(_) => "control/awaitPairing",
+        ControlRequest::TypeCode(_) => "control/typeCode",
+        ControlRequest::EndPairing { .. } => "control/endPairing",
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod control;
 mod permissions;
+mod remote;
 mod undo;
 
 use std::sync::Arc;
@@ -163,12 +164,8 @@ async fn send_all(writer: &mut MessageWriter, messages: &[bytes::Bytes]) -> Resu
         match writer.feed_ahp(message).await {
             Ok(()) => {}
             Err(ipc_proto::frame::FrameError::MessageTooLong { .. }) => {
-                let error = rpc::RpcError::internal(
-                    "the answer is too large to be sent; ask for fewer turns",
-                );
-                let id = id_of(message);
                 writer
-                    .feed_ahp(&rpc::error(&id, &error))
+                    .feed_ahp(&rpc::too_large(message))
                     .await
                     .map_err(|e| e.to_string())?;
             }
@@ -176,9 +173,4 @@ async fn send_all(writer: &mut MessageWriter, messages: &[bytes::Bytes]) -> Resu
         }
     }
     writer.flush().await.map_err(|e| e.to_string())
-}
-
-fn id_of(message: &[u8]) -> serde_json::Value {
-    let incoming: Option<rpc::Incoming<'_>> = serde_json::from_slice(message).ok();
-    incoming.and_then(|i| i.id).unwrap_or_default()
 }

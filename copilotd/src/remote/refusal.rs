@@ -26,9 +26,10 @@ struct Facts {
 pub async fn of(shared: &Shared, folder: &Path, unattended: bool) -> Option<String> {
     let settings = shared.settings().remote;
     let known = &shared.known_children;
+    let (managed, managed_file) = shared.managed();
     let facts = Facts {
         unattended,
-        forbidden_by: None,
+        forbidden_by: managed.remote_forbidden.then(|| managed_file.to_owned()),
         on_github: !settings.require_github_repository()
             || github::is_on_github(folder, &settings.github_hosts, known).await,
         no_relay: shared.link.status().no_relay,

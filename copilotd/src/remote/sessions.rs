@@ -26,6 +26,11 @@ impl RemoteSessions {
         self.on.borrow().contains(session)
     }
 
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.on.borrow().is_empty()
+    }
+
     /// Notes it.
     pub fn set(&self, session: &str, on: bool) {
         self.on.send_if_modified(|sessions| match on {

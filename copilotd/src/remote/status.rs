@@ -75,15 +75,36 @@ impl Link {
 }
 
 impl LinkStatus {
+    /// What it does from now on, and why where that is a failure. A link that is being made again
+    /// is so since it was lost.
+    pub fn become_state(&mut self, state: LinkState, why: Option<String>) {
+        if self.state != state {
+            self.since = format!("{:.0}", jiff::Timestamp::now());
+        }
+        self.state = state;
+        self.why = why;
+    }
+
+    /// What it does while it is being made.
+    #[must_use]
+    pub fn dialing(&self) -> LinkState {
+        match self.state {
+            LinkState::Off => LinkState::Connecting,
+            LinkState::Connected => LinkState::Reconnecting,
+            same => same,
+        }
+    }
+
+    /// The link that opens a session on a paired device, once it leads somewhere. No secret.
+    pub fn link_to(&self, session: &str) -> Option<String> {
+        let (relay, machine) = (self.relay.as_ref()?, self.machine.as_ref()?);
+        let relay = relay.trim_end_matches('/');
+        Some(format!("{relay}/#m={machine}&s={session}"))
+    }
+
     /// What a session's `_meta` says about the link.
     pub fn for_session(&self, session: &str) -> Value {
-        let link = match (&self.relay, &self.machine) {
-            (Some(relay), Some(machine)) => {
-                let relay = relay.trim_end_matches('/');
-                Some(format!("{relay}/#m={machine}&s={session}"))
-            }
-            _ => None,
-        };
+        let link = self.link_to(session);
         let mut shown = json!({"on": true, "state": self.state.name()});
         let optional = [
             ("since", Some(&self.since).filter(|since| !since.is_empty())),

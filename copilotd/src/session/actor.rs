@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::agent::AgentConnection;
 use super::autopilot::Run;
+use super::budget::Budget;
 use super::commit::Unkept;
 use super::inbox::Inbox;
 use super::persist::{Extras, Revived, Unreadable};
@@ -57,6 +58,8 @@ pub(super) struct Actor {
     pub(super) closed: bool,
     /// Whether remote access was on when somebody closed the session.
     pub(super) remote_before_close: bool,
+    /// What devices get of the turns; counted when the first one looks.
+    pub(super) budget: Option<Budget>,
     /// Why remote access is off though it was asked for, for people.
     pub(super) remote_refusal: Option<String>,
     /// Whether a person named the session; then no agent renames it.
@@ -135,6 +138,7 @@ impl Actor {
             trusted: false,
             closed: false,
             remote_before_close: false,
+            budget: None,
             remote_refusal,
             named_by_person: false,
             clients: Vec::new(),
@@ -330,6 +334,16 @@ impl Actor {
             } => self.undo_asked(by, number, dry_run, reply),
             // Handled by the loop.
             Input::Close { .. } | Input::Dispose { .. } | Input::Suspend { .. } => {}
+            // The step settles what is shown of it.
+            Input::LinkChanged => {}
+            Input::Readable { uri, reply } => {
+                let part = match self.is_remote() {
+                    true => self.readable(&uri).await,
+                    false => None,
+                };
+                // Whoever asked may be gone.
+                let _ = reply.send(part);
+            }
             Input::Explain { request, reply } => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.decide(std::slice::from_ref(&request)));

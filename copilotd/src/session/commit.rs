@@ -170,6 +170,7 @@ impl Actor {
         } else {
             for turn in &completed {
                 if let Ok(json) = serde_json::to_string(turn) {
+                    self.count_turn(&json);
                     let text = super::search::text_of(turn);
                     operations.push(Operation::CompleteTurn {
                         turn_id: turn.id.clone(),

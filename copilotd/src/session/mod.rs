@@ -8,6 +8,7 @@ mod actor;
 mod agent;
 mod audit;
 mod autopilot;
+mod budget;
 mod commit;
 mod configure;
 pub mod confine;
@@ -27,6 +28,7 @@ mod undo;
 mod view;
 mod wanted;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,6 +40,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::environment::SessionEnvironment;
 use crate::audit::Who;
+use crate::content::ContentUri;
 use crate::host::Client;
 use crate::host::Shared;
 use crate::permissions::{AllowAll, Decision, Request, Rule};
@@ -192,6 +195,15 @@ pub enum Input {
     },
     /// The login shell's environment, for a session that had none.
     LoginEnvironment(Arc<SessionEnvironment>),
+    /// Which part of a content may paired devices read?
+    Readable {
+        /// What.
+        uri: ContentUri,
+        /// Gets the part; `None` when they may read nothing of it.
+        reply: oneshot::Sender<Option<Range<u64>>>,
+    },
+    /// The link to the relay is not as it was; the session shows it.
+    LinkChanged,
 }
 
 /// What everybody may know of a session without asking its actor.

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::View;
 use super::actor::Actor;
+use super::budget::LEFT_OUT;
+use crate::host::identity::Trust;
 use crate::host::{Client, rpc};
 use crate::store::Store;
 
@@ -26,7 +28,7 @@ impl Actor {
         latency: Duration,
     ) {
         let state = match self.is_there_for(client.trust()) {
-            true => self.snapshot_state(client.id(), channel, view).await,
+            true => self.snapshot_state(client, channel, view).await,
             false => None,
         };
         let Some(state) = state else {
@@ -68,7 +70,7 @@ impl Actor {
         if !self.is_there_for(client.trust()) {
             return None;
         }
-        let state = self.snapshot_state(client.id(), channel, view).await?;
+        let state = self.snapshot_state(client, channel, view).await?;
         let mut at = 0;
         let sequencer = &self.model.shared.sequencer;
         let subscribed = sequencer.subscribe(
@@ -103,7 +105,7 @@ impl Actor {
 
     async fn snapshot_state(
         &mut self,
-        client: u64,
+        client: &Client,
         channel: &str,
         view: View,
     ) -> Option<SnapshotState> {
@@ -111,8 +113,11 @@ impl Actor {
             return Some(SnapshotState::Session(Box::new(self.model.session.clone())));
         }
         if channel == self.model.chat_uri {
-            let chat = self.windowed(view.turns).await;
-            self.remember_window(client, chat.turns.first());
+            let chat = match client.trust() {
+                Trust::Remote => self.windowed_for_device(view.turns).await,
+                Trust::Local | Trust::Agent => self.windowed(view.turns, 0).await,
+            };
+            self.remember_window(client.id(), chat.turns.first());
             return Some(SnapshotState::Chat(Box::new(chat)));
         }
         let terminal = self.terminals.state(&self.model.id, channel)?;
@@ -159,11 +164,18 @@ impl Actor {
                 None => 0,
             },
         };
-        if before > 0 {
-            let page = self.turns_before(before, PAGE_TURNS).await;
+        let (floor, most) = match client.trust() {
+            Trust::Remote => {
+                let floor = self.allowance().await.floor;
+                (floor, self.page_for_device(floor, before, PAGE_TURNS))
+            }
+            Trust::Local | Trust::Agent => (0, PAGE_TURNS),
+        };
+        if before > floor {
+            let page = self.turns_before(before, most).await;
             let first = before - page.len() as u64;
             let oldest = page.first().cloned();
-            let turns_next_cursor = oldest.as_ref().filter(|_| first > 0).map(cursor_before);
+            let turns_next_cursor = oldest.as_ref().filter(|_| first > floor).map(cursor_before);
             let action = StateAction::ChatTurnsLoaded(ChatTurnsLoadedAction {
                 turns: page,
                 turns_next_cursor,
@@ -175,7 +187,7 @@ impl Actor {
         client.outbound().push(rpc::reply(request_id, &json!({})));
     }
 
-    fn total_turns(&self) -> u64 {
+    pub(super) fn total_turns(&self) -> u64 {
         self.model.earlier_turns + self.model.chat.turns.len() as u64
     }
 
@@ -213,17 +225,31 @@ impl Actor {
         turns
     }
 
-    /// The chat with only the newest `turns` of its completed turns; with all of them when absent.
-    async fn windowed(&mut self, turns: Option<usize>) -> ChatState {
+    /// The chat as a device gets it: what it may have of it, and as much at once as a message holds.
+    async fn windowed_for_device(&mut self, turns: Option<usize>) -> ChatState {
+        let floor = self.allowance().await.floor;
+        let most = turns.unwrap_or(usize::MAX);
+        let page = self.page_for_device(floor, self.total_turns(), most);
+        let mut chat = self.windowed(Some(page), floor).await;
+        if let Some(note) = self.left_out(floor) {
+            let meta = chat.meta.get_or_insert_default();
+            meta.insert(LEFT_OUT.to_owned(), note);
+        }
+        chat
+    }
+
+    /// The chat with only the newest `turns` of its completed turns, with all of them when absent,
+    /// as if those before `floor` were not there.
+    async fn windowed(&mut self, turns: Option<usize>, floor: u64) -> ChatState {
         let total = self.total_turns();
         let limit = turns
             .unwrap_or(usize::MAX)
-            .min(usize::try_from(total).unwrap_or(usize::MAX));
+            .min(usize::try_from(total - floor.min(total)).unwrap_or(usize::MAX));
         let shown_turns = self.turns_before(total, limit).await;
         let kept = std::mem::take(&mut self.model.chat.turns);
         let mut shown = self.model.chat.clone();
         self.model.chat.turns = kept;
-        let hidden = total > shown_turns.len() as u64;
+        let hidden = total - floor.min(total) > shown_turns.len() as u64;
         shown.turns_next_cursor = hidden.then(|| {
             shown_turns
                 .first()

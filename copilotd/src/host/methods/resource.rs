@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahp_types::commands::*;
 use base64::Engine as _;
 
+use super::super::identity::Trust;
 use super::super::rpc::RpcError;
 use super::super::{Client, Host, ROOT};
 use super::done;
@@ -14,7 +15,7 @@ use crate::session::session_of_channel;
 impl Host {
     /// Only what sessions reference; never the file system at large.
     pub(super) async fn resource_read(
-        &self,
+        self: &Arc<Self>,
         client: &Client,
         params: ResourceReadParams,
     ) -> Result<Option<String>, RpcError> {
@@ -31,6 +32,9 @@ impl Host {
         // A session's channel gives what that session references; the root channel gives any.
         if params.channel != ROOT && session_of_channel(&params.channel) != Some(session) {
             return Err(not_found());
+        }
+        if client.trust() == Trust::Remote {
+            self.may_read_remotely(session, &reference).await?;
         }
         let shared = Arc::clone(&self.shared);
         let read =

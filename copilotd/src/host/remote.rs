@@ -1,15 +1,18 @@
-//! Remote access of a session that is about to start: what was asked for, what the settings say,
-//! and what a paired device may start.
+//! What is different for paired devices: which sessions they may start, what they may read; and
+//! remote access of a session that is about to start.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ahp_types::common::JsonObject;
+use tokio::sync::oneshot;
 
 use super::identity::Trust;
 use super::rpc::RpcError;
 use super::{Client, Host};
+use crate::content::ContentUri;
 use crate::remote::{narrow, refusal};
-use crate::session::Launch;
+use crate::session::{Input, Launch};
 
 /// The same words whether the folder exists or not: a device does not find out.
 const NOT_TRUSTED: &str =
@@ -31,6 +34,31 @@ impl Host {
         match directories.iter().all(is_trusted) {
             true => Ok(()),
             false => Err(RpcError::denied(NOT_TRUSTED)),
+        }
+    }
+
+    /// Whether a device may read this part of a content of `session`, which is there for it.
+    pub(super) async fn may_read_remotely(
+        self: &Arc<Self>,
+        session: &str,
+        uri: &ContentUri,
+    ) -> Result<(), RpcError> {
+        let not_found = || RpcError::not_found(format!("there is no content {uri}"));
+        let handle = self.find(session).await.ok_or_else(not_found)?;
+        let (reply, readable) = oneshot::channel();
+        let uri = uri.clone();
+        let asked = Input::Readable {
+            uri: uri.clone(),
+            reply,
+        };
+        handle.inputs.send(asked).await.map_err(|_| not_found())?;
+        let readable = readable.await.ok().flatten().ok_or_else(not_found)?;
+        match uri.range().map_or(0, |range| range.start) {
+            from if from < readable.start => Err(RpcError::denied(format!(
+                "devices get only the newest of so much output: from byte {} on",
+                readable.start
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -1,0 +1,399 @@
+//! One connection to a relay, from the first word to the end: who we are, which devices may come,
+//! which pairings are open, the channels, and whether the other end still lives.
+//!
+//! What the relay was told is compared with what is the case, as often as that changes, so that
+//! nothing depends on an order of events.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use link_proto::control::{
+    self, CloseReason, FromMachine, Opener, PONG_TIMEOUT_MS, PROTOCOL, ToMachine,
+    WATCHED_HEARTBEAT_MS,
+};
+use link_proto::frame;
+use link_proto::ids::{DeviceId, PairingId};
+use tokio::sync::mpsc;
+
+use super::Link;
+use super::api::{Access, RelayError, shown};
+use super::channel::{self, Inbox};
+use super::wire::{self, Message, Way, Wire};
+
+/// As many channels as are open at once; more are refused.
+const MAX_CHANNELS: usize = 64;
+/// How long the relay has for its first word, and to take a message.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A clock that went on by so much more than this program ran: the machine slept.
+const SLEPT: Duration = Duration::from_secs(15);
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) struct End {
+    /// In words for people.
+    pub(super) why: String,
+    /// What follows from it.
+    pub(super) kind: Kind,
+    /// How long it was usable.
+    pub(super) lasted: Duration,
+    /// Which way to try first the next time.
+    pub(super) prefer: Way,
+}
+
+/// What follows from the end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Wait, then try again.
+    Failed,
+    /// The relay wants it made anew at once, or the machine slept.
+    AtOnce,
+    /// The token is of no use any more.
+    Unauthorized,
+}
+
+/// Connects and stays until something ends it. `up` is called when devices can come.
+pub(super) async fn run(
+    link: &Arc<Link>,
+    client: &reqwest::Client,
+    access: &Access,
+    prefer: Way,
+    up: impl FnOnce(),
+) -> End {
+    let ended = |why: String, kind| End {
+        why,
+        kind,
+        lasted: Duration::ZERO,
+        prefer: Way::WebSocket,
+    };
+    let mut wire = match wire::open(client, access, prefer).await {
+        Ok(wire) => wire,
+        Err(error @ RelayError::Unauthorized { .. }) => {
+            return ended(error.to_string(), Kind::Unauthorized);
+        }
+        Err(error) => return ended(error.to_string(), Kind::Failed),
+    };
+    let terms = match greet(link, &mut wire).await {
+        Ok(terms) => terms,
+        Err(Silent::Mute) => {
+            let way = wire.way;
+            let mut end = ended("the relay said nothing".into(), Kind::Failed);
+            if way == Way::WebSocket {
+                // Something in between swallows what goes through a websocket.
+                end.prefer = Way::LongPoll;
+            }
+            return end;
+        }
+        Err(Silent::Said(why)) => return ended(why, Kind::Failed),
+    };
+    let since = Instant::now();
+    let mut connection = Connection::new(Arc::clone(link), wire, terms);
+    let (why, kind) = match connection.tell().await {
+        Ok(()) => {
+            up();
+            connection.serve().await
+        }
+        Err(why) => (why, Kind::Failed),
+    };
+    End {
+        lasted: since.elapsed(),
+        ..ended(why, kind)
+    }
+}
+
+/// What the relay said of itself.
+struct Terms {
+    heartbeat: Duration,
+    window_bytes: u32,
+}
+
+enum Silent {
+    Mute,
+    Said(String),
+}
+
+async fn greet(link: &Link, wire: &mut Wire) -> Result<Terms, Silent> {
+    let hello = FromMachine::Hello {
+        protocol: PROTOCOL,
+        name: link.machine.info.name.clone(),
+        build: crate::BUILD.to_owned(),
+    };
+    send(&wire.outgoing, &hello).await.map_err(Silent::Said)?;
+    let answer = async {
+        loop {
+            match wire.incoming.recv().await {
+                Some(Ok(Message::Text(text))) => return control::decode::<ToMachine>(&text).ok(),
+                Some(Ok(Message::Binary(_))) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Some(ToMachine::Hello {
+            heartbeat_ms,
+            window_bytes,
+            ..
+        })) => Ok(Terms {
+            // A relay that asks for the impossible gets something sensible.
+            heartbeat: Duration::from_millis(heartbeat_ms.clamp(1_000, 600_000)),
+            window_bytes,
+        }),
+        Ok(Some(ToMachine::Refused { message })) => Err(Silent::Said(format!(
+            "the relay refused: {}",
+            shown(&message)
+        ))),
+        Ok(Some(_)) => Err(Silent::Said("the relay did not say hello".into())),
+        Ok(None) | Err(_) => Err(Silent::Mute),
+    }
+}
+
+async fn send(out: &mpsc::Sender<Message>, message: &FromMachine) -> Result<(), String> {
+    let text = control::encode(message).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(PATIENCE, out.send(Message::Text(text))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err("the relay closed the link".into()),
+        Err(_) => Err("the relay does not read".into()),
+    }
+}
+
+struct OpenChannel {
+    inbox: Inbox,
+    /// Tells channels apart that had the same number.
+    serial: u64,
+}
+
+struct Connection {
+    link: Arc<Link>,
+    wire: Wire,
+    terms: Terms,
+    channels: HashMap<u32, OpenChannel>,
+    serial: u64,
+    told_devices: Option<HashSet<DeviceId>>,
+    told_pairings: HashSet<PairingId>,
+    next_ping: Instant,
+    pong_due: Option<Instant>,
+    pings: u64,
+    clocks: (Instant, SystemTime),
+}
+
+impl Connection {
+    fn new(link: Arc<Link>, wire: Wire, terms: Terms) -> Self {
+        Self {
+            next_ping: Instant::now() + terms.heartbeat,
+            link,
+            wire,
+            terms,
+            channels: HashMap::new(),
+            serial: 0,
+            told_devices: None,
+            told_pairings: HashSet::new(),
+            pong_due: None,
+            pings: 0,
+            clocks: (Instant::now(), SystemTime::now()),
+        }
+    }
+
+    async fn serve(&mut self) -> (String, Kind) {
+        // A channel that ends waits until its end is noted; there are at most so many.
+        let (ended, mut endings) = mpsc::channel::<(u32, u64)>(MAX_CHANNELS);
+        let mut devices = self.link.devices.watch();
+        let mut pairings = self.link.pairings_changed.subscribe();
+        pairings.mark_changed();
+        loop {
+            let wake = self.pong_due.unwrap_or(self.next_ping).min(self.next_ping);
+            let done = tokio::select! {
+                message = self.wire.incoming.recv() => match message {
+                    Some(Ok(message)) => self.message(message, &ended).await,
+                    Some(Err(why)) => Err((why, Kind::Failed)),
+                    None => Err(("the relay closed the link".into(), Kind::Failed)),
+                },
+                Some((number, serial)) = endings.recv() => {
+                    if self.channels.get(&number).is_some_and(|c| c.serial == serial) {
+                        self.channels.remove(&number);
+                    }
+                    Ok(())
+                }
+                _ = devices.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
+                _ = pairings.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
+                () = tokio::time::sleep_until(wake.into()) => self.beat().await,
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn message(
+        &mut self,
+        message: Message,
+        ended: &mpsc::Sender<(u32, u64)>,
+    ) -> Result<(), (String, Kind)> {
+        let failed = |why: String| (why, Kind::Failed);
+        match message {
+            Message::Binary(bytes) => {
+                let (number, payload) = frame::decode(&bytes).map_err(|e| failed(e.to_string()))?;
+                let payload = bytes.slice_ref(payload);
+                let taken = match self.channels.get(&number) {
+                    Some(channel) => channel.inbox.payload(payload),
+                    // It ended here, and the relay does not know yet.
+                    None => true,
+                };
+                self.or_overrun(number, taken).await.map_err(failed)
+            }
+            Message::Text(text) => {
+                let message = control::decode(&text).map_err(|e| failed(e.to_string()))?;
+                self.control(message, ended).await
+            }
+        }
+    }
+
+    async fn or_overrun(&mut self, number: u32, taken: bool) -> Result<(), String> {
+        if taken {
+            return Ok(());
+        }
+        self.channels.remove(&number);
+        let reason = CloseReason::Overrun;
+        let close = FromMachine::ChannelClose {
+            channel: number,
+            reason,
+        };
+        send(&self.wire.outgoing, &close).await
+    }
+
+    async fn control(
+        &mut self,
+        message: ToMachine,
+        ended: &mpsc::Sender<(u32, u64)>,
+    ) -> Result<(), (String, Kind)> {
+        let failed = |why: String| (why, Kind::Failed);
+        match message {
+            ToMachine::Pong { n } => {
+                if n == self.pings {
+                    self.pong_due = None;
+                }
+                Ok(())
+            }
+            ToMachine::ChannelOpened { channel, opener } => {
+                self.open(channel, opener, ended);
+                Ok(())
+            }
+            ToMachine::ChannelClosed { channel, .. } => {
+                // Its task notices.
+                self.channels.remove(&channel);
+                Ok(())
+            }
+            ToMachine::Window { channel, bytes } => {
+                let open = self.channels.get(&channel);
+                let taken = open.is_none_or(|c| c.inbox.grant(bytes));
+                self.or_overrun(channel, taken).await.map_err(failed)
+            }
+            ToMachine::Draining {} => Err(("the relay is being replaced".into(), Kind::AtOnce)),
+            ToMachine::Refused { message } => {
+                Err(failed(format!("the relay refused: {}", shown(&message))))
+            }
+            ToMachine::Hello { .. } | ToMachine::Unknown => Ok(()),
+        }
+    }
+
+    fn open(&mut self, number: u32, opener: Opener, ended: &mpsc::Sender<(u32, u64)>) {
+        let out = self.wire.outgoing.clone();
+        let (inbox, outlet) = channel::ends(number, self.terms.window_bytes, out);
+        let (link, ended) = (Arc::clone(&self.link), ended.clone());
+        if self.channels.len() >= MAX_CHANNELS {
+            let refuse = async move {
+                let words = "this machine has as many channels open as it takes";
+                channel::refuse(outlet, words).await;
+            };
+            self.link.tasks.spawn(refuse);
+            return;
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        self.channels.insert(number, OpenChannel { inbox, serial });
+        self.next_ping = self.next_ping.min(Instant::now() + self.interval());
+        // It ends when its inbox is dropped, which this connection holds.
+        self.link.tasks.spawn(async move {
+            channel::run(link, opener, outlet).await;
+            // Nobody keeps count any more when the connection is gone.
+            let _ = ended.send((number, serial)).await;
+        });
+    }
+
+    fn interval(&self) -> Duration {
+        match self.channels.is_empty() {
+            true => self.terms.heartbeat,
+            false => self
+                .terms
+                .heartbeat
+                .min(Duration::from_millis(WATCHED_HEARTBEAT_MS)),
+        }
+    }
+
+    /// A ping is due, or a pong is missing.
+    async fn beat(&mut self) -> Result<(), (String, Kind)> {
+        let (ran, went) = (self.clocks.0.elapsed(), self.clocks.1.elapsed());
+        self.clocks = (Instant::now(), SystemTime::now());
+        if went.is_ok_and(|went| went > ran + SLEPT) {
+            return Err(("this machine slept".into(), Kind::AtOnce));
+        }
+        let now = Instant::now();
+        if self.pong_due.is_some_and(|due| due <= now) {
+            return Err(("the relay does not answer any more".into(), Kind::Failed));
+        }
+        if self.next_ping <= now {
+            self.pings += 1;
+            self.next_ping = now + self.interval();
+            let due = now + Duration::from_millis(PONG_TIMEOUT_MS);
+            self.pong_due.get_or_insert(due);
+            let ping = FromMachine::Ping { n: self.pings };
+            let sent = send(&self.wire.outgoing, &ping).await;
+            sent.map_err(|why| (why, Kind::Failed))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the relay what it does not know yet of devices and pairings.
+    async fn tell(&mut self) -> Result<(), String> {
+        let trusted: HashSet<DeviceId> = self.link.devices.all().iter().map(|d| d.id).collect();
+        let messages = match &self.told_devices {
+            None => vec![FromMachine::Devices {
+                device_ids: trusted.iter().copied().collect(),
+            }],
+            // A new device is told of on the channel that it paired on.
+            Some(told) => told
+                .difference(&trusted)
+                .map(|id| FromMachine::DeviceRevoke { device_id: *id })
+                .collect(),
+        };
+        self.told_devices = Some(trusted);
+        for message in messages {
+            send(&self.wire.outgoing, &message).await?;
+        }
+        let open = self.link.open_pairings();
+        for (pairing_id, left) in &open {
+            if self.told_pairings.insert(*pairing_id) {
+                let message = FromMachine::PairingOpen {
+                    pairing_id: *pairing_id,
+                    expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(0),
+                };
+                send(&self.wire.outgoing, &message).await?;
+            }
+        }
+        let is_open = |id: &PairingId| open.iter().any(|(open, _)| open == id);
+        let over: Vec<PairingId> = self
+            .told_pairings
+            .iter()
+            .filter(|id| !is_open(id))
+            .copied()
+            .collect();
+        for pairing_id in over {
+            self.told_pairings.remove(&pairing_id);
+            send(
+                &self.wire.outgoing,
+                &FromMachine::PairingClose { pairing_id },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
