@@ -170,6 +170,8 @@ struct Connection {
     serial: u64,
     told_devices: Option<HashSet<DeviceId>>,
     told_pairings: HashSet<PairingId>,
+    /// Pairings the relay was told of before this ping: with its pong it has heard of them.
+    unheard: Vec<(u64, PairingId)>,
     next_ping: Instant,
     pong_due: Option<Instant>,
     pings: u64,
@@ -187,6 +189,7 @@ impl Connection {
             serial: 0,
             told_devices: None,
             told_pairings: HashSet::new(),
+            unheard: Vec::new(),
             pong_due: None,
             pings: 0,
             clocks: (Instant::now(), SystemTime::now()),
@@ -270,6 +273,14 @@ impl Connection {
             ToMachine::Pong { n } => {
                 if n == self.pings {
                     self.pong_due = None;
+                }
+                let heard: Vec<_> = self
+                    .unheard
+                    .extract_if(.., |(ping, _)| *ping <= n)
+                    .collect();
+                if !heard.is_empty() {
+                    let heard = heard.into_iter().map(|(_, id)| id);
+                    self.link.pairings_announced(heard);
                 }
                 Ok(())
             }
@@ -377,6 +388,9 @@ impl Connection {
                     expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(0),
                 };
                 send(&self.wire.outgoing, &message).await?;
+                self.pings += 1;
+                self.unheard.push((self.pings, *pairing_id));
+                send(&self.wire.outgoing, &FromMachine::Ping { n: self.pings }).await?;
             }
         }
         let is_open = |id: &PairingId| open.iter().any(|(open, _)| open == id);

@@ -170,6 +170,9 @@ impl Link {
         self.pairings_changed.send_replace(());
         let relay = self.connected_relay().await;
         let relay = relay.inspect_err(|_| self.end_pairing(id))?;
+        self.relay_knows(id)
+            .await
+            .inspect_err(|_| self.end_pairing(id))?;
         let offer = PairingOffer {
             machine_id: self.machine.id,
             machine_key: self.machine.key.public(),
@@ -197,6 +200,24 @@ impl Link {
                 .why
                 .unwrap_or_else(|| "the relay does not answer".into())),
         }
+    }
+
+    /// Waits until the relay has heard of a pairing.
+    async fn relay_knows(&self, id: PairingId) -> Result<(), String> {
+        let mut changed = self.pairings_changed.subscribe();
+        let known = changed.wait_for(|()| lock(&self.pairings).is_announced(id));
+        match tokio::time::timeout(RELAY_PATIENCE, known).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err("the relay does not answer".into()),
+        }
+    }
+
+    /// The relay has heard of these pairings.
+    fn pairings_announced(&self, ids: impl IntoIterator<Item = PairingId>) {
+        for id in ids {
+            lock(&self.pairings).announced(id);
+        }
+        self.pairings_changed.send_replace(());
     }
 
     /// Waits until a pairing is not as it was any more, at most `patience`; how it is then.
@@ -355,6 +376,11 @@ impl Link {
 
     fn device_left(&self) {
         self.pairings_changed.send_replace(());
+    }
+
+    /// Until when pairings need the link, as far as is known now.
+    fn pairings_need_link_until(&self) -> Option<Instant> {
+        lock(&self.pairings).link_until(Instant::now())
     }
 
     fn open_pairings(&self) -> Vec<(PairingId, Duration)> {

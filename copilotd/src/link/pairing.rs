@@ -18,6 +18,8 @@ use super::devices::Paired;
 
 /// Pairings that may be open at once; the oldest makes room.
 const MAX_OPEN: usize = 8;
+/// How long the link stays after a pairing has ended: a device has yet to hear it, and to get its token.
+const LINGER: Duration = Duration::from_secs(30);
 /// How long it is remembered how a pairing ended, for whoever asks.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -115,6 +117,8 @@ struct Pairing {
     handshakes_left: u8,
     codes_left: u8,
     waiting: Vec<Waiting>,
+    /// Whether the relay has heard of it: before that its link leads nowhere.
+    announced: bool,
     outcome: Option<(Instant, Progress)>,
 }
 
@@ -174,6 +178,7 @@ impl Pairings {
             handshakes_left: PAIRING_TRIES,
             codes_left: PAIRING_TRIES,
             waiting: Vec::new(),
+            announced: false,
             outcome: None,
         });
     }
@@ -273,6 +278,29 @@ impl Pairings {
             let refusal = refused(RefusalReason::Declined, DECLINED);
             pairing.end(now, Progress::Ended("it was ended"), &refusal);
         }
+    }
+
+    /// The relay has heard of it.
+    pub fn announced(&mut self, id: PairingId) {
+        if let Some(pairing) = self.all.iter_mut().find(|p| p.id == id) {
+            pairing.announced = true;
+        }
+    }
+
+    /// Whether the relay has heard of it.
+    pub fn is_announced(&self, id: PairingId) -> bool {
+        self.all.iter().any(|p| p.id == id && p.announced)
+    }
+
+    /// Until when the link is needed, as far as is known now; `None` when it is not.
+    pub fn link_until(&mut self, now: Instant) -> Option<Instant> {
+        self.tidy(now);
+        let until = |p: &Pairing| {
+            p.outcome
+                .as_ref()
+                .map_or(p.expires_at, |(ended, _)| *ended + LINGER)
+        };
+        self.all.iter().map(until).filter(|end| *end > now).max()
     }
 
     /// How one is; `None` when there is none of this id.
@@ -409,6 +437,29 @@ mod tests {
             Some(Progress::Paired { .. })
         ));
         assert!(pairings.open_now(now).is_empty());
+    }
+
+    #[test]
+    fn the_link_stays_until_a_device_has_heard_how_it_ended() {
+        let now = Instant::now();
+        let mut pairings = Pairings::default();
+        assert_eq!(pairings.link_until(now), None);
+        pairings.open(ID, PairingSecret::from_bytes([1; 32]), None, now);
+        let expiry = now + Duration::from_millis(PAIRING_LIFETIME_MS);
+        assert_eq!(pairings.link_until(now), Some(expiry));
+        let later = now + Duration::from_secs(5);
+        pairings.end(ID, later);
+        assert_eq!(pairings.link_until(later), Some(later + LINGER));
+        assert_eq!(pairings.link_until(later + LINGER), None);
+    }
+
+    #[test]
+    fn a_link_leads_somewhere_once_the_relay_has_heard_of_it() {
+        let mut pairings = opened(Instant::now());
+        assert!(!pairings.is_announced(ID));
+        pairings.announced(ID);
+        assert!(pairings.is_announced(ID));
+        assert!(!pairings.is_announced(PairingId([8; 16])));
     }
 
     #[test]

@@ -104,7 +104,9 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
         };
         // An open pairing wants the link until its time is over.
         let end_of_pairing = lock(&link.pairings).next_end();
-        let wake = [wake, end_of_pairing].into_iter().flatten().min();
+        let end_of_need = link.pairings_need_link_until();
+        let wake = [wake, end_of_pairing, end_of_need];
+        let wake = wake.into_iter().flatten().min();
         tokio::select! {
             () = stop.cancelled() => break,
             Some(event) = told.recv() => supervisor.told(event),
@@ -162,8 +164,8 @@ impl Supervisor {
                 status.relay = relay;
             });
         }
-        let wanted =
-            !self.link.host.shared.remote.is_empty() || !self.link.open_pairings().is_empty();
+        let wanted = !self.link.host.shared.remote.is_empty()
+            || self.link.pairings_need_link_until().is_some();
         match &self.target {
             _ if !wanted => Wanted::Nothing,
             Target::Own => Wanted::Own(self.goal),
