@@ -10,6 +10,7 @@ use ahp_types::state::{
 use serde_json::{Value, json};
 
 use crate::client::{Client, as_action};
+use crate::device::DeviceChannel;
 use crate::home::Home;
 
 /// See the module.
@@ -83,7 +84,18 @@ impl Attached {
     /// Comes back on a new connection, as the same client, with `reconnect`: gets what it missed,
     /// or everything anew where that is not known any more. The error is the daemon's.
     pub fn reconnect(&mut self, home: &Home) -> Result<(), String> {
-        self.client = self.client.again(home).map_err(|error| error.to_string())?;
+        let client = self.client.again(home).map_err(|error| error.to_string())?;
+        self.resume(client)
+    }
+
+    /// The same through a new channel of a paired device.
+    pub fn reconnect_on(&mut self, channel: DeviceChannel) -> Result<(), String> {
+        let client = self.client.again_on(channel);
+        self.resume(client)
+    }
+
+    fn resume(&mut self, client: Client) -> Result<(), String> {
+        self.client = client;
         let params = json!({
             "channel": "ahp-root://",
             "clientId": self.client.id(),

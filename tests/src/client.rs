@@ -1,7 +1,8 @@
-//! A raw client of the daemon's socket, written from the protocol page alone.
+//! A raw client of the daemon, written from the protocol page alone: on the
+//! local socket, or through a device's sealed channel.
 //!
-//! It shares no framing code with the product, so it notices when the product
-//! drifts from the page, and it can misbehave on purpose.
+//! On the socket it shares no framing code with the product, so it notices when
+//! the product drifts from the page, and it can misbehave on purpose.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -12,6 +13,7 @@ use std::time::Instant;
 use ahp_types::actions::ActionEnvelope;
 use serde_json::{Value, json};
 
+use crate::device::DeviceChannel;
 use crate::home::Home;
 use crate::wait::DEADLINE;
 
@@ -34,6 +36,14 @@ pub enum Trust {
     Local,
     /// Something that a session's agent started.
     Agent,
+    /// A paired device.
+    Remote,
+}
+
+/// What carries the messages.
+enum Wire {
+    Socket(UnixStream),
+    Channel(Box<DeviceChannel>),
 }
 
 /// A JSON-RPC error response.
@@ -47,7 +57,7 @@ pub struct RpcError {
 
 /// One connection.
 pub struct Client {
-    stream: UnixStream,
+    wire: Wire,
     trust: Trust,
     /// What `initialize` was told.
     id: String,
@@ -86,15 +96,24 @@ impl Client {
             1 => Trust::Agent,
             other => panic!("unknown trust {other}"),
         };
-        Ok(Self {
-            stream,
+        Ok(Self::over(Wire::Socket(stream), trust))
+    }
+
+    /// On a device's channel, not yet initialised.
+    pub fn on_channel(channel: DeviceChannel) -> Self {
+        Self::over(Wire::Channel(Box::new(channel)), Trust::Remote)
+    }
+
+    fn over(wire: Wire, trust: Trust) -> Self {
+        Self {
+            wire,
             trust,
             id: format!("test-{}-{:?}", std::process::id(), Instant::now()),
             title: String::new(),
             next_request: 1,
             next_action: 1,
             inbox: VecDeque::new(),
-        })
+        }
     }
 
     /// Connects, hands over the home's environment and initialises. `title`
@@ -111,10 +130,19 @@ impl Client {
     pub(crate) fn again(&self, home: &Home) -> io::Result<Self> {
         let mut client = Self::greet(&home.socket())?;
         client.provide_environment(home);
-        client.id.clone_from(&self.id);
-        client.title.clone_from(&self.title);
-        client.next_action = self.next_action;
-        Ok(client)
+        Ok(client.continuing(self))
+    }
+
+    /// The same client on a new channel of its device, which has said nothing yet.
+    pub(crate) fn again_on(&self, channel: DeviceChannel) -> Self {
+        Self::on_channel(channel).continuing(self)
+    }
+
+    fn continuing(mut self, earlier: &Self) -> Self {
+        self.id.clone_from(&earlier.id);
+        self.title.clone_from(&earlier.title);
+        self.next_action = earlier.next_action;
+        self
     }
 
     /// The trust that the daemon gave.
@@ -134,7 +162,18 @@ impl Client {
 
     /// The bytes of the connection, to misbehave with.
     pub fn stream(&mut self) -> &mut UnixStream {
-        &mut self.stream
+        match &mut self.wire {
+            Wire::Socket(stream) => stream,
+            Wire::Channel(_) => panic!("a device has no socket of the daemon"),
+        }
+    }
+
+    /// The device's channel.
+    pub fn channel(&mut self) -> &mut DeviceChannel {
+        match &mut self.wire {
+            Wire::Channel(channel) => channel,
+            Wire::Socket(_) => panic!("a local client has no channel"),
+        }
     }
 
     /// `initialize` as a client with this title; returns the result.
@@ -155,18 +194,22 @@ impl Client {
 
     fn provide_environment(&mut self, home: &Home) {
         let payload = crate::foreign::provide_environment(home, 1);
-        write_frame(&mut self.stream, CONTROL_REQUEST, 0, &payload).expect("the daemon reads");
-        let (kind, _, _) = read_frame(&mut self.stream).expect("the daemon replies");
+        write_frame(self.stream(), CONTROL_REQUEST, 0, &payload).expect("the daemon reads");
+        let (kind, _, _) = read_frame(self.stream()).expect("the daemon replies");
         assert_eq!(kind, CONTROL_REPLY);
     }
 
     /// Sends one JSON-RPC message, in chunks when it is large.
     pub fn send(&mut self, message: &Value) -> io::Result<()> {
         let bytes = serde_json::to_vec(message).unwrap();
+        let stream = match &mut self.wire {
+            Wire::Socket(stream) => stream,
+            Wire::Channel(channel) => return channel.send(bytes).map_err(io::Error::other),
+        };
         let mut chunks = bytes.chunks(CHUNK_BYTES).peekable();
         while let Some(chunk) = chunks.next() {
             let flags = if chunks.peek().is_some() { MORE } else { 0 };
-            write_frame(&mut self.stream, AHP, flags, chunk)?;
+            write_frame(stream, AHP, flags, chunk)?;
         }
         Ok(())
     }
@@ -174,9 +217,16 @@ impl Client {
     /// The next message from the daemon, or why there is none: it closed the
     /// connection, or said nothing until the deadline.
     pub fn receive(&mut self) -> Result<Value, String> {
+        let stream = match &mut self.wire {
+            Wire::Socket(stream) => stream,
+            Wire::Channel(channel) => {
+                let message = channel.receive()?;
+                return Ok(serde_json::from_str(&message).expect("JSON"));
+            }
+        };
         let mut message = Vec::new();
         loop {
-            match read_frame(&mut self.stream) {
+            match read_frame(stream) {
                 Ok((AHP, flags, payload)) => {
                     message.extend(payload);
                     if flags & MORE == 0 {

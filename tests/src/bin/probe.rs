@@ -12,6 +12,7 @@ fn main() {
         Ok(client) => match client.trust() {
             Trust::Local => println!("local"),
             Trust::Agent => println!("agent"),
+            Trust::Remote => println!("remote"),
         },
         Err(error) => println!("refused: {error}"),
     }

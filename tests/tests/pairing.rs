@@ -1,0 +1,203 @@
+//! A device is paired by somebody at the machine who types its code, and is let in until it is revoked.
+
+use std::time::{Duration, Instant};
+
+use copilot_tests::attached::Attached;
+use copilot_tests::device::{Device, NotPaired, Pairing};
+use copilot_tests::{Home, Relay, Remote, Scenario, say, until};
+use ipc_proto::control::{ControlReply, PairingProgress};
+use link_proto::channel::RefusalReason;
+use link_proto::control::{FromDevice, ToDevice};
+use link_proto::keys::{PairingSecret, PrivateKey};
+use link_proto::links::Link;
+use serde_json::json;
+
+const SETTINGS: &str = r#"{"remote": {"requireGithubRepository": false}}"#;
+
+fn home() -> Home {
+    let home = Home::new(Scenario::new().on("hello", [say("Hello from the machine.")]));
+    home.write_settings(SETTINGS);
+    home.start_daemon();
+    home
+}
+
+/// A code that is not this one.
+fn wrong(code: &str) -> String {
+    let number: u32 = code.parse().unwrap();
+    format!("{:06}", (number + 1) % 1_000_000)
+}
+
+fn refused(
+    outcome: Result<(Device, Option<uuid::Uuid>), NotPaired>,
+) -> (RefusalReason, String, Option<u8>) {
+    match outcome {
+        Err(NotPaired::Refused {
+            reason,
+            message,
+            tries_left,
+        }) => (reason, message, tries_left),
+        other => panic!("not refused but {other:?}"),
+    }
+}
+
+#[test]
+fn a_paired_device_sees_the_session_that_the_link_was_made_for_and_finds_back_after_its_restart() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let mut terminal = Attached::create(&home, "a terminal", json!({"remote": true}));
+
+    let (pairing, link) = person.begin_pairing(Some(terminal.id()));
+    let folder = home.root().join("phone");
+    let phone = Pairing::begin(&link, "Ada's\u{7} phone", &folder).unwrap();
+    assert_eq!(person.wait_for_device(&pairing), "Ada's phone");
+    let reply = person.type_code(&pairing, &phone.code());
+    assert!(
+        matches!(reply, ControlReply::Pairing(PairingProgress::Paired { .. })),
+        "{reply:?}"
+    );
+    let (phone, session) = phone.finish().unwrap();
+    assert_eq!(
+        session.map(|id| id.to_string()).as_deref(),
+        Some(terminal.id())
+    );
+    assert_eq!(person.devices()[0].name, "Ada's phone");
+    drop(phone);
+
+    // All it has left is its folder.
+    let phone = Device::load(&folder);
+    let mut screen = Attached::subscribe(phone.client(), terminal.id());
+    let turn = terminal.prompt("hello");
+    terminal.trust_folder();
+    terminal.wait_for_end(&turn);
+    screen.wait_for_end(&turn);
+    assert_eq!(screen.chat().turns, terminal.chat().turns);
+}
+
+#[test]
+fn wrong_codes_are_refused_with_words_and_the_third_ends_the_link() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let (pairing, link) = person.begin_pairing(None);
+    let folder = home.root().join("phone");
+    for left in [2, 1, 0] {
+        let phone = Pairing::begin(&link, "phone", &folder).unwrap();
+        person.wait_for_device(&pairing);
+        let reply = person.type_code(&pairing, &wrong(&phone.code()));
+        let (reason, message, tries_left) = refused(phone.finish());
+        if left > 0 {
+            assert_eq!(
+                reply,
+                ControlReply::Pairing(PairingProgress::WrongCode { tries_left: left })
+            );
+            assert_eq!((reason, tries_left), (RefusalReason::WrongCode, Some(left)));
+            assert!(message.contains("not the code"), "{message}");
+        } else {
+            assert!(
+                matches!(&reply, ControlReply::Pairing(PairingProgress::Ended { why }) if why.contains("three tries")),
+                "{reply:?}"
+            );
+            assert_eq!(reason, RefusalReason::TooManyTries);
+            assert!(message.contains("three tries"), "{message}");
+        }
+    }
+    // A fourth try: the relay knows the link no more, or the machine refuses.
+    let Err(why) = Pairing::begin(&link, "phone", &folder) else {
+        panic!("the link still works");
+    };
+    assert!(!why.is_empty());
+    assert_eq!(person.devices(), []);
+}
+
+#[test]
+fn a_link_works_once() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let (pairing, link) = person.begin_pairing(None);
+    let first = Pairing::begin(&link, "first", &home.root().join("first")).unwrap();
+    // Somebody photographed the link and was quick.
+    let second = Pairing::begin(&link, "second", &home.root().join("second")).unwrap();
+    assert_ne!(first.code(), second.code());
+    person.wait_for_device(&pairing);
+    person.type_code(&pairing, &first.code());
+    first.finish().unwrap();
+    assert_eq!(refused(second.finish()).0, RefusalReason::Used);
+    assert!(Pairing::begin(&link, "third", &home.root().join("third")).is_err());
+    let names: Vec<_> = person
+        .devices()
+        .into_iter()
+        .map(|device| device.name)
+        .collect();
+    assert_eq!(names, ["first"]);
+}
+
+#[test]
+fn who_knows_the_pairing_but_not_its_secret_gets_nowhere() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let (_, link) = person.begin_pairing(None);
+    let Link::Pairing { relay, mut offer } = link.parse().unwrap() else {
+        panic!("not a pairing link");
+    };
+    offer.secret = PairingSecret::generate().unwrap();
+    let key = PrivateKey::generate().unwrap();
+    let outcome = Pairing::begin_with(relay, offer, key, "thief", &home.root().join("thief"));
+    assert!(outcome.is_err());
+    assert_eq!(person.devices(), []);
+}
+
+#[test]
+fn a_revoked_device_is_cut_within_a_second_and_cannot_come_back() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let terminal = Attached::create(&home, "a terminal", json!({"remote": true}));
+    let phone = person.pair("phone");
+    let tablet = person.pair("tablet");
+    let mut on_phone = Attached::subscribe(phone.client(), terminal.id());
+    let mut on_tablet = Attached::subscribe(tablet.client(), terminal.id());
+
+    let begin = Instant::now();
+    person.revoke(&phone);
+    let why = on_phone.client.channel().wait_for_end();
+    assert!(
+        begin.elapsed() < Duration::from_secs(1),
+        "{:?}: {why}",
+        begin.elapsed()
+    );
+
+    for _ in 0..3 {
+        assert!(phone.channel().is_err());
+    }
+    // With a relay that lets it through all the same, the machine does not answer its handshake.
+    if let Ok(mut socket) = phone.socket() {
+        socket
+            .say(&FromDevice::ChannelOpen {
+                request: 9,
+                machine_id: Some(phone.machine_id),
+            })
+            .unwrap();
+        let refused = socket.wait_for(|message| match message {
+            ToDevice::ChannelRefused { request: 9, .. } => Some(true),
+            ToDevice::ChannelOpened { request: 9, .. } => Some(false),
+            _ => None,
+        });
+        assert_ne!(refused, Ok(false));
+    }
+    // The other one stays.
+    on_tablet
+        .client
+        .request("ping", json!({"channel": "ahp-root://"}))
+        .unwrap();
+    until("the list without the phone", || {
+        (person.devices().len() == 1).then_some(())
+    });
+}
