@@ -11,12 +11,24 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result};
 
 use crate::scratch::Scratch;
-use crate::{binaries, interrupt, say};
+use crate::{binaries, interrupt, run, say};
 
 /// What the person asks for; the built-in scenario answers to it.
 const PROMPT: &str = "Fix the typo in the greeting and make sure that the tests pass.";
 
-pub(crate) fn run() -> Result<()> {
+/// What to show.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Show remote access instead: a device without a screen pairs through the machine's own relay, answers,
+    /// prompts, steers and cancels, and its transcript is compared with the terminal's.
+    #[arg(long)]
+    remote: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.remote {
+        return remote();
+    }
     say::step("building copilotd, copilot and copilot-agent");
     let scratch = Scratch::new(binaries::build()?, Some("demo"))?;
     let folder = scratch.path().join("project");
@@ -36,6 +48,18 @@ pub(crate) fn run() -> Result<()> {
     say::step("stopping the daemon and removing the scratch folder");
     let stopped = scratch.stop_daemon();
     outcome.and(stopped)
+}
+
+/// The device is the one of the end-to-end suites, and so is everything around it.
+fn remote() -> Result<()> {
+    say::step("building copilotd, copilot, copilot-agent and copilot-relay");
+    let folder = binaries::build()?;
+    let mut command = run::cargo();
+    command
+        .args(["run", "--quiet", "--package", "copilot-tests"])
+        .args(["--bin", "remote-demo"])
+        .env(binaries::FOLDER_VARIABLE, folder);
+    run::run(&mut command)
 }
 
 fn attached(scratch: &Scratch, folder: &std::path::Path) -> Result<()> {

@@ -34,7 +34,7 @@ enum Verb {
     /// With a terminal you are attached to it; without one (`</dev/null`) the
     /// demo answers its own questions through `copilot answer`, prints the
     /// transcript and fails when anything is off.
-    Demo,
+    Demo(demo::Options),
     /// Build everything once and run every test, end to end included.
     Test(test::Options),
     /// What must pass before a change is merged: format, lints, tests,
@@ -48,7 +48,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
-        Verb::Demo => demo::run(),
+        Verb::Demo(options) => demo::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Ci => ci::run(),
         Verb::Bench(options) => bench::run(&options),
