@@ -346,11 +346,19 @@ async fn peek_path(stream: &TcpStream) -> Option<String> {
     }
 }
 
-/// Passes a plain HTTP connection on, keeping a copy.
+/// Passes one plain HTTP request on, keeping a copy. A connection carries no second one, which could be
+/// a websocket that nobody looks into.
 async fn pass_bytes(mut stream: TcpStream, real: SocketAddr, number: usize, state: &Mutex<State>) {
     let Ok(mut upstream) = TcpStream::connect(real).await else {
         return;
     };
+    let Some(begin) = read_head(&mut stream).await else {
+        return;
+    };
+    keep(state, number, &begin);
+    if upstream.write_all(&asked_to_close(&begin)).await.is_err() {
+        return;
+    }
     let (mut from_end, mut to_end) = stream.split();
     let (mut from_relay, mut to_relay) = upstream.split();
     let (mut there, mut back) = ([0; 8192], [0; 8192]);
@@ -365,11 +373,33 @@ async fn pass_bytes(mut stream: TcpStream, real: SocketAddr, number: usize, stat
                 _ => return,
             },
         };
-        let mut state = lock(state);
-        let copy = state.requests.entry(number).or_default();
-        copy.extend_from_slice(bytes);
+        keep(state, number, bytes);
         if passed.is_err() {
             return;
         }
     }
+}
+
+fn keep(state: &Mutex<State>, number: usize, bytes: &[u8]) {
+    let mut state = lock(state);
+    let copy = state.requests.entry(number).or_default();
+    copy.extend_from_slice(bytes);
+}
+
+/// The beginning of a request, at least to the end of its head.
+async fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+/// The same request, whose answer is the last on its connection.
+fn asked_to_close(request: &[u8]) -> Vec<u8> {
+    let line = request.windows(2).position(|window| window == b"\r\n");
+    let (line, rest) = request.split_at(line.map_or(0, |end| end + 2));
+    [line, b"connection: close\r\n", rest].concat()
 }

@@ -24,6 +24,7 @@ mod floods;
 mod foreign_client;
 mod full_disk;
 mod hostile_clients;
+mod hostile_relay;
 mod long;
 mod managed;
 mod modes;
