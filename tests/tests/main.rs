@@ -27,6 +27,7 @@ mod one_shot;
 mod providers;
 mod random_inputs;
 mod self_hosting;
+mod reducer_fixtures;
 mod service;
 mod starting;
 mod terminals;

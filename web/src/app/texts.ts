@@ -147,7 +147,7 @@ export const texts = {
 
   // Composer
   promptPlaceholder: "Message",
-  steerPlaceholder: "Say something to the running turn",
+  steerPlaceholder: "Steer this turn",
   sendPrompt: "Send",
   sendSteer: "Send now",
   sendQueue: "Queue",
