@@ -64,7 +64,13 @@ export class SealedChannel {
     readonly opening: Bytes,
   ) {}
 
-  static async pair(link: PairingLink, own: KeyPair, name: string): Promise<SealedChannel> {
+  /** `ephemeral` is fixed by test vectors only. */
+  static async pair(
+    link: PairingLink,
+    own: KeyPair,
+    name: string,
+    ephemeral?: KeyPair,
+  ): Promise<SealedChannel> {
     const handshake = await Handshake.start({
       pattern: IKPSK1,
       initiator: true,
@@ -76,6 +82,7 @@ export class SealedChannel {
       own,
       remoteStatic: link.machineKey,
       psk: link.secret,
+      ...(ephemeral ? { ephemeral } : {}),
     });
     return SealedChannel.open(handshake, name);
   }
@@ -84,6 +91,7 @@ export class SealedChannel {
     machine: { machineId: string; machineKey: Bytes },
     own: KeyPair,
     name: string,
+    ephemeral?: KeyPair,
   ): Promise<SealedChannel> {
     const deviceId = await deviceIdOf(own.publicKey);
     const handshake = await Handshake.start({
@@ -96,6 +104,7 @@ export class SealedChannel {
       ),
       own,
       remoteStatic: machine.machineKey,
+      ...(ephemeral ? { ephemeral } : {}),
     });
     return SealedChannel.open(handshake, name);
   }
