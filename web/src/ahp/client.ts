@@ -122,6 +122,7 @@ export class AhpClient {
   private async reconnect(): Promise<void> {
     const result = (await this.call("reconnect", {
       channel: ROOT,
+      _meta: { "copilot.clientTitle": this.title },
       clientId: this.clientId,
       lastSeenServerSeq: this.lastSeq,
       subscriptions: [...this.subscriptions.keys()],

@@ -1,6 +1,11 @@
 /** From what is in a question's form to the answer that the protocol has for it. Pure. */
 
-import type { AnswerValue, ChatInputAnswer, ChatInputQuestion } from "../ahp/types";
+import type {
+  AnswerValue,
+  ChatInputAnswer,
+  ChatInputQuestion,
+  ChatInputRequest,
+} from "../ahp/types";
 import { texts } from "./texts";
 
 /** What a form holds for one question. */
@@ -12,6 +17,15 @@ export interface Field {
   own: string;
   yes: boolean | undefined;
 }
+
+/** The choice about a plan that goes with words. */
+const SUGGEST = "suggest";
+
+export const isPlan = (request: ChatInputRequest): boolean => /^plan-\d+$/.test(request.id);
+
+/** Whether a choice is made by tapping it, or needs words first. */
+export const needsWords = (request: ChatInputRequest, optionId: string): boolean =>
+  isPlan(request) && optionId === SUGGEST;
 
 export const isChoice = (question: ChatInputQuestion): boolean =>
   question.kind === "single-select" || question.kind === "multi-select";
