@@ -90,7 +90,7 @@ fn session() -> Value {
 fn terminal() -> Value {
     json!({
         "title": "cargo test", "content": [], "lifecycle": {"status": "running"},
-        "claim": {"kind": "session", "session": "ahp-session:/1"},
+        "claim": {"kind": "session", "session": "ahp-session:/1", "chat": "ahp-chat:/1"},
     })
 }
 

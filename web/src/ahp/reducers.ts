@@ -238,15 +238,28 @@ export function reduceChat(state: ChatState, action: Action): ChatState {
           : call,
       );
     case "chat/toolCallReady":
-      return withStatus(withToolCall(state, action, (call) => toolCallReady(call, action)));
+      return refreshed(
+        state,
+        withToolCall(state, action, (call) => toolCallReady(call, action)),
+      );
     case "chat/toolCallConfirmed":
-      return withStatus(withToolCall(state, action, (call) => toolCallConfirmed(call, action)));
+      return refreshed(
+        state,
+        withToolCall(state, action, (call) => toolCallConfirmed(call, action)),
+      );
     case "chat/toolCallComplete":
-      return withStatus(withToolCall(state, action, (call) => toolCallComplete(call, action)));
+      return refreshed(
+        state,
+        withToolCall(state, action, (call) => toolCallComplete(call, action)),
+      );
     case "chat/toolCallResultConfirmed":
-      return withStatus(withToolCall(state, action, (call) => resultConfirmed(call, action)));
+      return refreshed(
+        state,
+        withToolCall(state, action, (call) => resultConfirmed(call, action)),
+      );
     case "chat/toolCallAuthRequired":
-      return withStatus(
+      return refreshed(
+        state,
         withToolCall(state, action, (call) =>
           call.status === "running" && call.contributor?.kind === "mcp"
             ? trimmed({
@@ -259,7 +272,8 @@ export function reduceChat(state: ChatState, action: Action): ChatState {
         ),
       );
     case "chat/toolCallAuthResolved":
-      return withStatus(
+      return refreshed(
+        state,
         withToolCall(state, action, (call) => {
           if (call.status !== "auth-required") return call;
           const { auth: _, ...rest } = call;
@@ -294,7 +308,8 @@ export function reduceChat(state: ChatState, action: Action): ChatState {
         return { ...part, request: withAnswers(part.request, answers) };
       });
     case "chat/inputCompleted":
-      return withStatus(
+      return refreshed(
+        state,
         withOpenInput(state, action.requestId, (part) => ({
           ...part,
           request: withAnswers(part.request, { ...part.request.answers, ...action.answers }),
@@ -354,6 +369,10 @@ function activity(state: ChatState, terminal?: number): number {
   );
   return waits ? Status.InputNeeded : Status.InProgress;
 }
+
+/** The status that goes with a change, where there was one. */
+const refreshed = (before: ChatState, after: ChatState): ChatState =>
+  after === before ? before : withStatus(after);
 
 function withStatus(state: ChatState, terminal?: number): ChatState {
   const status = (state.status & ~ACTIVITY_MASK) | activity(state, terminal);
