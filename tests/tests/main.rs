@@ -37,6 +37,7 @@ mod random_inputs;
 mod remote_answers;
 mod remote_refusals;
 mod self_hosting;
+mod reducer_fixtures;
 mod service;
 mod starting;
 mod terminals;

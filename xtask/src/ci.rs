@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{binaries, run, say, test};
+use crate::{binaries, run, say, test, web};
 
 enum Outcome {
     Passed(Duration),
@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<()> {
             }),
         ),
         ("lints", check("lints", clippy)),
+        ("page", check("page", web::check)),
         // The structure test is one of these.
         (
             "tests",

@@ -14,6 +14,7 @@ mod run;
 mod say;
 mod scratch;
 mod test;
+mod web;
 
 use std::process::ExitCode;
 

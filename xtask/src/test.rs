@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{binaries, run, say};
+use crate::{binaries, run, say, web};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args, Default)]
@@ -80,7 +80,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     command.env(binaries::FOLDER_VARIABLE, &folder);
-    run::run(&mut command)
+    run::run(&mut command)?;
+    if options.filter.is_none() {
+        web::test()?;
+    }
+    Ok(())
 }
 
 /// Says everything that is missing at once, and how to get it.

@@ -1,0 +1,286 @@
+/**
+ * An AHP client over any ordered pipe of whole messages: requests, subscriptions, echoes, and the
+ * way back after the pipe broke.
+ *
+ * States live here and are reduced here, and listeners are told. What was dispatched and not echoed
+ * when the pipe broke is sent again; the ids inside actions make that harmless. A rejected action
+ * is never applied.
+ */
+
+import { reduceChat, reduceRoot, reduceSession, reduceTerminal } from "./reducers";
+import type {
+  Action,
+  ActionEnvelope,
+  ChatState,
+  RootState,
+  SessionState,
+  SessionSummary,
+  Snapshot,
+  TerminalState,
+} from "./types";
+
+export const ROOT = "ahp-root://";
+const PROTOCOL_VERSIONS = ["1.0.0"];
+
+export type State = RootState | SessionState | ChatState | TerminalState;
+
+export interface Pipe {
+  send(message: string): void;
+}
+
+/** What became of an action. */
+export type Outcome = { kind: "applied" } | { kind: "rejected"; reason: string };
+
+export class RpcError extends Error {
+  override name = "RpcError";
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface Listener {
+  /** A state is new. `undefined`: the channel is gone. */
+  state(channel: string, state: State | undefined): void;
+  sessionAdded(summary: SessionSummary): void;
+  sessionRemoved(session: string): void;
+  sessionChanged(session: string, changes: Partial<SessionSummary>): void;
+  /** The host says goodbye. */
+  closed(reason: string): void;
+}
+
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+}
+
+interface Dispatched {
+  channel: string;
+  action: Action;
+  resolve(outcome: Outcome): void;
+}
+
+interface Subscription {
+  turns?: number;
+  state?: State;
+}
+
+export class AhpClient {
+  private pipe: Pipe | undefined;
+  private nextId = 1;
+  private nextSeq = 1;
+  private lastSeq: number | undefined;
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly dispatched = new Map<number, Dispatched>();
+  private readonly subscriptions = new Map<string, Subscription>();
+
+  constructor(
+    readonly clientId: string,
+    private readonly title: string,
+    private readonly listener: Listener,
+  ) {}
+
+  /**
+   * A pipe is there. Resolves when every subscription is up to date again: the host replays what was
+   * missed, or sends the states anew.
+   */
+  async connected(pipe: Pipe): Promise<void> {
+    this.pipe = pipe;
+    if (this.lastSeq === undefined) await this.initialize();
+    else await this.reconnect();
+    const unsent = [...this.dispatched.values()];
+    this.dispatched.clear();
+    for (const { channel, action, resolve } of unsent) this.send(channel, action, resolve);
+  }
+
+  /** The pipe is gone. Requests fail; actions wait for the next pipe. */
+  disconnected(): void {
+    this.pipe = undefined;
+    for (const waiting of this.waiting.values()) {
+      waiting.reject(new RpcError(0, "The connection to the machine was lost."));
+    }
+    this.waiting.clear();
+  }
+
+  private async initialize(): Promise<void> {
+    const result = (await this.call("initialize", {
+      channel: ROOT,
+      protocolVersions: PROTOCOL_VERSIONS,
+      clientId: this.clientId,
+      clientInfo: { name: "copilot-web", title: this.title, version: __BUILD__ },
+      initialSubscriptions: [ROOT],
+    })) as { serverSeq: number; snapshots: Snapshot<State>[] };
+    this.lastSeq = result.serverSeq;
+    if (!this.subscriptions.has(ROOT)) this.subscriptions.set(ROOT, {});
+    for (const snapshot of result.snapshots) this.put(snapshot.resource, snapshot.state);
+    const others = [...this.subscriptions.keys()].filter((channel) => channel !== ROOT);
+    await Promise.all(others.map((channel) => this.resubscribe(channel)));
+  }
+
+  private async reconnect(): Promise<void> {
+    const result = (await this.call("reconnect", {
+      channel: ROOT,
+      _meta: { "copilot.clientTitle": this.title },
+      clientId: this.clientId,
+      lastSeenServerSeq: this.lastSeq,
+      subscriptions: [...this.subscriptions.keys()],
+    })) as
+      | { type: "replay"; actions: ActionEnvelope[]; missing: string[] }
+      | { type: "snapshot"; snapshots: Snapshot<State>[] };
+    if (result.type === "replay") {
+      for (const envelope of result.actions) this.apply(envelope);
+      for (const channel of result.missing) this.drop(channel);
+      return;
+    }
+    const there = new Set<string>();
+    for (const snapshot of result.snapshots) {
+      there.add(snapshot.resource);
+      this.lastSeq = Math.max(this.lastSeq ?? 0, snapshot.fromSeq);
+      this.put(snapshot.resource, snapshot.state);
+    }
+    for (const channel of this.subscriptions.keys()) if (!there.has(channel)) this.drop(channel);
+  }
+
+  private async resubscribe(channel: string): Promise<void> {
+    const { turns } = this.subscriptions.get(channel) ?? {};
+    try {
+      await this.subscribe(channel, turns);
+    } catch (error) {
+      if (this.pipe && error instanceof RpcError) this.drop(channel);
+      else throw error;
+    }
+  }
+
+  /** Follows a channel. Its state comes to the listener before this resolves. */
+  async subscribe(channel: string, turns?: number): Promise<void> {
+    const subscription: Subscription = this.subscriptions.get(channel) ?? {};
+    if (turns !== undefined) subscription.turns = turns;
+    this.subscriptions.set(channel, subscription);
+    try {
+      const result = (await this.call("subscribe", {
+        channel,
+        ...(turns === undefined ? {} : { view: { turns } }),
+      })) as { snapshot?: Snapshot<State> };
+      if (result.snapshot) {
+        this.lastSeq = Math.max(this.lastSeq ?? 0, result.snapshot.fromSeq);
+        this.put(channel, result.snapshot.state);
+      }
+    } catch (error) {
+      // Refused by the host: it will not come by itself. A lost pipe subscribes again.
+      if (this.pipe) this.subscriptions.delete(channel);
+      throw error;
+    }
+  }
+
+  unsubscribe(channel: string): void {
+    if (!this.subscriptions.delete(channel)) return;
+    this.notify("unsubscribe", { channel });
+  }
+
+  state<S extends State>(channel: string): S | undefined {
+    return this.subscriptions.get(channel)?.state as S | undefined;
+  }
+
+  /** Asks for an action; resolves when the host has said what became of it, however long it takes. */
+  dispatch(channel: string, action: Action): Promise<Outcome> {
+    return new Promise((resolve) => this.send(channel, action, resolve));
+  }
+
+  private send(channel: string, action: Action, resolve: (outcome: Outcome) => void): void {
+    const clientSeq = this.nextSeq++;
+    this.dispatched.set(clientSeq, { channel, action, resolve });
+    this.notify("dispatchAction", { channel, clientSeq, action });
+  }
+
+  call(method: string, params: object): Promise<unknown> {
+    const pipe = this.pipe;
+    if (!pipe) return Promise.reject(new RpcError(0, "The machine is not connected."));
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      pipe.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+    });
+  }
+
+  private notify(method: string, params: object): void {
+    this.pipe?.send(JSON.stringify({ jsonrpc: "2.0", method, params }));
+  }
+
+  /** One whole message from the host. What cannot be read is skipped: a newer host may say more. */
+  receive(message: string): void {
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any
+    let parsed: any;
+    try {
+      parsed = JSON.parse(message);
+    } catch {
+      return;
+    }
+    if (parsed?.id !== undefined && parsed.method === undefined) {
+      const waiting = this.waiting.get(parsed.id);
+      this.waiting.delete(parsed.id);
+      if (parsed.error) {
+        waiting?.reject(new RpcError(Number(parsed.error.code), String(parsed.error.message)));
+      } else waiting?.resolve(parsed.result);
+      return;
+    }
+    const { params } = parsed ?? {};
+    switch (parsed?.method) {
+      case "action":
+        this.apply(params as ActionEnvelope);
+        break;
+      case "root/sessionAdded":
+        this.listener.sessionAdded(params.summary);
+        break;
+      case "root/sessionRemoved":
+        this.listener.sessionRemoved(params.session);
+        break;
+      case "root/sessionSummaryChanged":
+        this.listener.sessionChanged(params.session, params.changes);
+        break;
+      case "copilot/closed":
+        this.listener.closed(String(params?.reason ?? ""));
+        break;
+    }
+  }
+
+  private apply(envelope: ActionEnvelope): void {
+    const { channel, action, serverSeq, origin, rejectionReason } = envelope;
+    if (typeof serverSeq === "number") this.lastSeq = Math.max(this.lastSeq ?? 0, serverSeq);
+    if (origin?.clientId === this.clientId) {
+      const own = this.dispatched.get(origin.clientSeq);
+      this.dispatched.delete(origin.clientSeq);
+      // An input that already took effect took effect.
+      const rejected = rejectionReason !== undefined && !rejectionReason.startsWith("duplicate:");
+      own?.resolve(rejected ? { kind: "rejected", reason: rejectionReason } : { kind: "applied" });
+    }
+    if (rejectionReason !== undefined) return;
+    const subscription = this.subscriptions.get(channel);
+    if (!subscription?.state) return;
+    const next = reduce(channel, subscription.state, action);
+    if (next === subscription.state) return;
+    subscription.state = next;
+    this.listener.state(channel, next);
+  }
+
+  private put(channel: string, state: unknown): void {
+    const subscription = this.subscriptions.get(channel);
+    if (!subscription) return;
+    subscription.state = state as State;
+    this.listener.state(channel, subscription.state);
+  }
+
+  private drop(channel: string): void {
+    this.subscriptions.delete(channel);
+    this.listener.state(channel, undefined);
+  }
+}
+
+function reduce(channel: string, state: State, action: Action): State {
+  if (channel.startsWith("ahp-chat:")) return reduceChat(state as ChatState, action);
+  if (channel.startsWith("ahp-session:")) return reduceSession(state as SessionState, action);
+  if (channel.startsWith("ahp-terminal:")) return reduceTerminal(state as TerminalState, action);
+  if (channel === ROOT) return reduceRoot(state as RootState, action);
+  return state;
+}

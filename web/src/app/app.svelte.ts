@@ -1,0 +1,226 @@
+/** The page as a whole: this device, the relay, the machines, and where in the page one is. */
+
+import {
+  parsePairingLink,
+  parseSessionLink,
+  sessionFragment,
+  type PairingLink,
+} from "../link/links";
+import type { KeyPair } from "../link/noise";
+import { pair, type Paired } from "../link/pairing";
+import { forgetDevice, Relay, type MachinePresence, type RelayState } from "../link/relay";
+import { Database } from "./database";
+import { Machine } from "./machine.svelte";
+import { texts } from "./texts";
+
+export type Route =
+  | { kind: "sessions" }
+  | { kind: "session"; machine: string; session: string }
+  | { kind: "new" }
+  | { kind: "settings" }
+  | { kind: "pair"; link: PairingLink | undefined };
+
+function routeOf(fragment: string): Route {
+  if (fragment.startsWith("#pair=")) return { kind: "pair", link: parsePairingLink(fragment) };
+  if (fragment === "#new") return { kind: "new" };
+  if (fragment === "#settings") return { kind: "settings" };
+  const link = parseSessionLink(fragment);
+  if (link) return { kind: "session", machine: link.machineId, session: link.session };
+  return { kind: "sessions" };
+}
+
+function defaultName(): string {
+  const agent = navigator.userAgent;
+  const system =
+    ["iPhone", "iPad", "Android", "Windows", "Macintosh", "Linux"].find((name) =>
+      agent.includes(name),
+    ) ?? "Browser";
+  const browser =
+    ["Firefox", "Edg", "Chrome", "Safari"].find((name) => agent.includes(name)) ?? "browser";
+  return `${browser === "Edg" ? "Edge" : browser} on ${system === "Macintosh" ? "Mac" : system}`;
+}
+
+export class App {
+  route = $state.raw<Route>({ kind: "sessions" });
+  relay = $state.raw<RelayState>({ kind: "stopped" });
+  machines = $state.raw<Machine[]>([]);
+  deviceName = $state("");
+  online = $state(navigator.onLine);
+  /** What screen readers are told. */
+  announcement = $state("");
+  /** The page cannot work here; why. */
+  broken = $state("");
+  ready = $state(false);
+  newVersion = $state(false);
+  private presences = new Map<string, MachinePresence>();
+  private database!: Database;
+  private own!: KeyPair;
+  private readonly base = new URL("/", location.href);
+  private readonly link: Relay;
+  private useNewVersion: () => void = () => undefined;
+
+  constructor() {
+    this.link = new Relay(
+      this.base,
+      (state) => {
+        this.relay = state;
+        this.present();
+      },
+      {
+        machines: (machines) => {
+          this.presences = new Map(machines.map((machine) => [machine.machineId, machine]));
+          this.present();
+        },
+        presence: (machine) => {
+          this.presences.set(machine.machineId, machine);
+          this.present();
+        },
+        machineRemoved: (machineId) => {
+          this.presences.delete(machineId);
+          this.present();
+        },
+      },
+    );
+  }
+
+  async start(): Promise<void> {
+    this.route = routeOf(location.hash);
+    addEventListener("hashchange", () => {
+      this.route = routeOf(location.hash);
+    });
+    addEventListener("online", () => this.back());
+    addEventListener("offline", () => {
+      this.online = false;
+    });
+    addEventListener("pageshow", (event: Event) => {
+      if ((event as PageTransitionEvent).persisted) this.back();
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.back();
+    });
+    try {
+      this.database = await Database.open();
+      this.own = await this.database.deviceKey();
+    } catch {
+      this.broken = texts.pairUnsupported;
+      return;
+    }
+    this.deviceName = (await this.database.setting("name")) ?? defaultName();
+    await this.load();
+    this.ready = true;
+    if (this.machines.length > 0) this.link.start();
+  }
+
+  private back(): void {
+    this.online = navigator.onLine;
+    this.link.nudge();
+    for (const machine of this.machines) machine.nudge();
+  }
+
+  private async load(): Promise<void> {
+    for (const paired of await this.database.machines()) {
+      if (this.machines.some((machine) => machine.id === paired.machineId)) continue;
+      const machine = new Machine(
+        paired,
+        this.own,
+        this.deviceName,
+        this.link,
+        this.database,
+        (summary) => {
+          this.announcement = texts.announceNeeds(summary.title);
+        },
+      );
+      this.machines = [...this.machines, machine];
+      await machine.restore();
+    }
+    this.present();
+  }
+
+  private present(): void {
+    const online = this.relay.kind === "online";
+    for (const machine of this.machines) {
+      machine.present(this.presences.get(machine.id), online);
+    }
+  }
+
+  machine(id: string): Machine | undefined {
+    return this.machines.find((machine) => machine.id === id);
+  }
+
+  retry(): void {
+    this.back();
+  }
+
+  // --- where in the page
+
+  open(machine: string, session: string): void {
+    location.hash = sessionFragment({ machineId: machine, session });
+  }
+
+  go(to: "" | "new" | "settings"): void {
+    if (to === "") history.replaceState(null, "", location.pathname);
+    else location.hash = to;
+    this.route = routeOf(location.hash);
+  }
+
+  // --- this device
+
+  async pair(
+    link: PairingLink,
+    name: string,
+    code: (code: string, machine: string) => void,
+    signal: AbortSignal,
+  ): Promise<Paired> {
+    await this.rename(name);
+    const paired = await pair(this.base, link, this.own, this.deviceName, { code }, signal);
+    await this.database.keepMachine({
+      machineId: link.machineId,
+      machineKey: link.machineKey,
+      name: paired.machine,
+      pairedAt: new Date().toISOString(),
+    });
+    // The same machine may have made itself new keys.
+    this.machine(link.machineId)?.stop();
+    this.machines = this.machines.filter((machine) => machine.id !== link.machineId);
+    await this.load();
+    this.link.stop();
+    this.link.start();
+    return paired;
+  }
+
+  async rename(name: string): Promise<void> {
+    this.deviceName = name.trim() || defaultName();
+    await this.database.keepSetting("name", this.deviceName);
+  }
+
+  async forget(): Promise<void> {
+    await forgetDevice(this.base).catch(() => undefined);
+    this.link.stop();
+    for (const machine of this.machines) machine.stop();
+    this.machines = [];
+    await this.database.erase();
+    location.replace(location.pathname);
+  }
+
+  draft(session: string): Promise<string | undefined> {
+    return this.database.open<string>("drafts", session);
+  }
+
+  async keepDraft(session: string, draft: string): Promise<void> {
+    if (draft) await this.database.seal("drafts", session, draft);
+    else await this.database.remove("drafts", session);
+  }
+
+  // --- versions of the page
+
+  offerNewVersion(use: () => void): void {
+    this.newVersion = true;
+    this.useNewVersion = use;
+  }
+
+  acceptNewVersion(): void {
+    this.useNewVersion();
+  }
+}
+
+export const app = new App();

@@ -1,0 +1,309 @@
+/** One paired machine as the page sees it: presence, link, sessions, and the sessions in view. */
+
+import { SvelteMap } from "svelte/reactivity";
+import { AhpClient, ROOT, RpcError, type State } from "../ahp/client";
+import type {
+  Action,
+  ChatState,
+  RootState,
+  SessionState,
+  SessionSummary,
+  TerminalState,
+} from "../ahp/types";
+import { MachineLink, type MachineState, type Opener } from "../link/machine";
+import type { KeyPair } from "../link/noise";
+import type { MachinePresence } from "../link/relay";
+import type { Database, PairedMachine } from "./database";
+import { Outbox, type EntryKind } from "./outbox.svelte";
+import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
+
+/** Finished turns that are shown at once; older ones come on demand. */
+const TURNS = 20;
+const CACHE_AFTER_MS = 1_000;
+const PAGE = 100;
+
+/** A session in view. */
+export class SessionView {
+  session = $state.raw<SessionState>();
+  chat = $state.raw<ChatState>();
+  readonly terminals = new SvelteMap<string, TerminalState>();
+  /** The machine says that it does not exist; nobody learns more. */
+  gone = $state(false);
+  /** What is shown comes from this device, not yet from the machine. */
+  stale = $state(true);
+  loadingOlder = $state(false);
+
+  constructor(readonly id: string) {}
+}
+
+export class Machine {
+  name = $state("");
+  presence = $state.raw<MachinePresence>();
+  link = $state.raw<MachineState>({ kind: "offline" });
+  root = $state.raw<RootState>();
+  notice = $state("");
+  readonly sessions = new SvelteMap<string, SessionSummary>();
+  readonly views = new SvelteMap<string, SessionView>();
+  readonly outbox: Outbox;
+  private readonly client: AhpClient;
+  private readonly transport: MachineLink;
+  private cacheTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly cacheDue = new Set<string>();
+
+  constructor(
+    readonly paired: PairedMachine,
+    own: KeyPair,
+    deviceName: string,
+    relay: Opener,
+    private readonly database: Database,
+    private readonly announce: (summary: SessionSummary) => void,
+  ) {
+    this.name = paired.name;
+    this.client = new AhpClient(`web-${crypto.randomUUID()}`, deviceName, {
+      state: (channel, state) => this.stateChanged(channel, state),
+      sessionAdded: (summary) => this.putSummary(summary),
+      sessionRemoved: (session) => this.removeSession(session),
+      sessionChanged: (session, changes) => {
+        const before = this.sessions.get(idOf(session));
+        if (before) this.putSummary({ ...before, ...changes });
+      },
+      closed: () => undefined,
+    });
+    this.outbox = new Outbox(paired.machineId, database, this.client);
+    this.transport = new MachineLink(paired, own, deviceName, relay, {
+      state: (state) => {
+        this.link = state;
+      },
+      connected: async (pipe) => {
+        await this.client.connected(pipe);
+        for (const view of this.views.values()) if (!view.gone) view.stale = false;
+        await this.list();
+      },
+      disconnected: () => {
+        this.client.disconnected();
+        for (const view of this.views.values()) view.stale = true;
+      },
+      message: (message) => this.client.receive(message),
+      notice: (message) => {
+        this.notice = message;
+      },
+    });
+  }
+
+  get id(): string {
+    return this.paired.machineId;
+  }
+
+  get online(): boolean {
+    return this.link.kind === "online";
+  }
+
+  /** Paints what this device remembers, then sends what it still owes. */
+  async restore(): Promise<void> {
+    const kept = await this.database.openAll<SessionSummary>("cache", `list/${this.id}/`);
+    for (const { value } of kept) {
+      const id = idOf(value.resource);
+      if (!this.sessions.has(id)) this.sessions.set(id, value);
+    }
+    await this.outbox.restore();
+  }
+
+  present(presence: MachinePresence | undefined, relayOnline: boolean): void {
+    if (presence) {
+      this.presence = presence;
+      if (presence.name) this.name = presence.name;
+    }
+    this.transport.want(relayOnline && this.presence?.online === true);
+  }
+
+  nudge(): void {
+    this.transport.nudge();
+  }
+
+  stop(): void {
+    this.transport.stop();
+  }
+
+  private async list(): Promise<void> {
+    const there = new Set<string>();
+    let cursor: string | undefined;
+    do {
+      const page = (await this.client.call("listSessions", {
+        channel: ROOT,
+        limit: PAGE,
+        ...(cursor === undefined ? {} : { cursor }),
+      })) as { items: SessionSummary[]; nextCursor?: string };
+      for (const summary of page.items) {
+        there.add(idOf(summary.resource));
+        this.putSummary(summary);
+      }
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    for (const id of [...this.sessions.keys()]) if (!there.has(id)) this.forget(id);
+  }
+
+  private putSummary(summary: SessionSummary): void {
+    const id = idOf(summary.resource);
+    const before = this.sessions.get(id);
+    this.sessions.set(id, summary);
+    this.cacheLater(`list/${this.id}/${id}`);
+    if (before && needsSomeone(summary) && !needsSomeone(before)) this.announce(summary);
+  }
+
+  private removeSession(session: string): void {
+    this.forget(idOf(session));
+    const view = this.views.get(idOf(session));
+    if (view) view.gone = true;
+  }
+
+  private forget(id: string): void {
+    this.sessions.delete(id);
+    void this.database.remove("cache", `list/${this.id}/${id}`);
+    void this.database.remove("cache", `chat/${this.id}/${id}`);
+  }
+
+  // --- sessions in view
+
+  /** Follows a session; shows at once what is remembered of it. */
+  view(id: string): SessionView {
+    const known = this.views.get(id);
+    if (known) return known;
+    const view = new SessionView(id);
+    this.views.set(id, view);
+    void this.follow(view);
+    return view;
+  }
+
+  private async follow(view: SessionView): Promise<void> {
+    const kept = await this.database.open<{ session: SessionState; chat: ChatState }>(
+      "cache",
+      `chat/${this.id}/${view.id}`,
+    );
+    if (kept && !view.chat) {
+      view.session = kept.session;
+      view.chat = kept.chat;
+    }
+    try {
+      await this.client.subscribe(sessionUri(view.id));
+      await this.client.subscribe(chatUri(view.id), TURNS);
+      view.stale = false;
+    } catch (error) {
+      // With a connection this is the machine's answer. Without one, it is asked again on connecting.
+      if (this.online && error instanceof RpcError && error.code !== 0) view.gone = true;
+    }
+  }
+
+  leave(id: string): void {
+    const view = this.views.get(id);
+    if (!view) return;
+    this.views.delete(id);
+    for (const terminal of view.terminals.keys()) this.client.unsubscribe(terminal);
+    this.client.unsubscribe(chatUri(id));
+    this.client.unsubscribe(sessionUri(id));
+  }
+
+  /** Follows the live output of a command. */
+  async watch(view: SessionView, terminal: string): Promise<void> {
+    if (!terminal.startsWith(`ahp-terminal:/${view.id}/`)) return;
+    await this.client.subscribe(terminal).catch(() => undefined);
+  }
+
+  unwatch(view: SessionView, terminal: string): void {
+    this.client.unsubscribe(terminal);
+    view.terminals.delete(terminal);
+  }
+
+  async older(view: SessionView): Promise<void> {
+    const cursor = view.chat?.turnsNextCursor;
+    if (cursor === undefined || view.loadingOlder) return;
+    view.loadingOlder = true;
+    try {
+      await this.client.call("fetchTurns", { channel: chatUri(view.id), cursor });
+    } catch {
+      // The button stays, so that it can be asked for again.
+    } finally {
+      view.loadingOlder = false;
+    }
+  }
+
+  /** Reads content that the session refers to. Throws with words. */
+  async read(session: string, uri: string): Promise<{ data: string; encoding: string }> {
+    return (await this.client.call("resourceRead", { channel: sessionUri(session), uri })) as {
+      data: string;
+      encoding: string;
+    };
+  }
+
+  /** Asks for something; what becomes of it is in the outbox and in the states. */
+  async submit(session: string, id: string, action: Action, kind: EntryKind, label: string) {
+    const channel = action.type.startsWith("session/") ? sessionUri(session) : chatUri(session);
+    await this.outbox.put({ id, session, channel, action, kind, label, at: Date.now() });
+  }
+
+  async create(folder: string): Promise<string> {
+    const id = crypto.randomUUID();
+    await this.client.call("createSession", {
+      channel: sessionUri(id),
+      workingDirectories: [folder],
+    });
+    return id;
+  }
+
+  async completions(session: string, kind: string, text: string): Promise<unknown> {
+    return this.client.call("completions", {
+      channel: chatUri(session),
+      kind,
+      text,
+      offset: text.length,
+    });
+  }
+
+  private stateChanged(channel: string, state: State | undefined): void {
+    if (channel === ROOT) {
+      this.root = state as RootState | undefined;
+      return;
+    }
+    if (channel.startsWith("ahp-terminal:")) {
+      const view = this.views.get(channel.split("/")[1] ?? "");
+      if (state) view?.terminals.set(channel, state as TerminalState);
+      else view?.terminals.delete(channel);
+      return;
+    }
+    const view = this.views.get(idOf(channel));
+    if (!view) return;
+    if (!state) {
+      view.gone = true;
+      return;
+    }
+    if (channel.startsWith("ahp-chat:")) view.chat = state as ChatState;
+    else view.session = state as SessionState;
+    this.cacheLater(`chat/${this.id}/${view.id}`);
+  }
+
+  // --- the copy on this device
+
+  private cacheLater(key: string): void {
+    this.cacheDue.add(key);
+    this.cacheTimer ??= setTimeout(() => {
+      this.cacheTimer = undefined;
+      const due = [...this.cacheDue];
+      this.cacheDue.clear();
+      for (const key of due) void this.cache(key).catch(() => undefined);
+    }, CACHE_AFTER_MS);
+  }
+
+  private async cache(key: string): Promise<void> {
+    const id = key.slice(key.lastIndexOf("/") + 1);
+    if (key.startsWith("list/")) {
+      const summary = this.sessions.get(id);
+      if (summary) await this.database.seal("cache", key, summary);
+      return;
+    }
+    const view = this.views.get(id);
+    if (!view?.chat || !view.session) return;
+    const { session, chat } = view;
+    // Older turns were asked for once and can be asked for again.
+    const kept = { session, chat: { ...chat, turns: chat.turns.slice(-TURNS) } };
+    await this.database.seal("cache", key, kept);
+  }
+}

@@ -1,0 +1,155 @@
+/** What the page asks of a session's summary and states. Pure. */
+
+import type {
+  ChatInputRequest,
+  ChatState,
+  ResponsePart,
+  SessionState,
+  SessionSummary,
+  ToolCall,
+} from "../ahp/types";
+
+export type Need = "needs-permission" | "needs-answer" | "plan-ready";
+
+const NEEDS = ["needs-permission", "needs-answer", "plan-ready"];
+const RUNNING = ["starting", "working"];
+
+const meta = (of: { _meta?: Record<string, unknown> } | undefined, key: string): unknown =>
+  of?._meta?.[`copilot.${key}`];
+
+export function stateOf(of: SessionSummary | SessionState | undefined): string {
+  const state = meta(of, "state");
+  return typeof state === "string" ? state : "idle";
+}
+
+export const needsSomeone = (of: SessionSummary): boolean => NEEDS.includes(stateOf(of));
+export const isRunning = (of: SessionSummary): boolean => RUNNING.includes(stateOf(of));
+
+export const idOf = (resource: string): string => resource.slice(resource.indexOf("/") + 1);
+export const sessionUri = (id: string): string => `ahp-session:/${id}`;
+export const chatUri = (id: string): string => `ahp-chat:/${id}`;
+
+/** The last name of the session's folder. */
+export function folderName(of: { workingDirectories?: string[] } | undefined): string {
+  const uri = of?.workingDirectories?.[0];
+  if (!uri) return "";
+  try {
+    return decodeURIComponent(new URL(uri).pathname.split("/").filter(Boolean).at(-1) ?? "/");
+  } catch {
+    return uri;
+  }
+}
+
+/** The group in which a session is listed. */
+export type Group = "needs" | "running" | "earlier";
+
+export function groupOf(summary: SessionSummary): Group {
+  if (needsSomeone(summary)) return "needs";
+  return isRunning(summary) ? "running" : "earlier";
+}
+
+/** The newest first. */
+export function byTime(a: SessionSummary, b: SessionSummary): number {
+  return a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0;
+}
+
+export function matches(summary: SessionSummary, machine: string, words: string): boolean {
+  const text = `${summary.title} ${folderName(summary)} ${machine}`.toLowerCase();
+  return words
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
+
+export interface Todo {
+  content: string;
+  status: string;
+}
+
+export function todosOf(session: SessionState | undefined): Todo[] {
+  const todos = meta(session, "todos");
+  if (!Array.isArray(todos)) return [];
+  return todos.filter((todo): todo is Todo => typeof (todo as Todo | null)?.content === "string");
+}
+
+export interface Person {
+  name: string;
+  trust: string;
+}
+
+export function clientsOf(session: SessionState | undefined): Person[] {
+  const clients = meta(session, "clients");
+  return Array.isArray(clients) ? (clients as Person[]) : [];
+}
+
+export const isCancelling = (session: SessionState | undefined): boolean =>
+  meta(session, "cancelling") === true;
+
+export function confinementOf(session: SessionState | undefined): string | undefined {
+  const value = meta(session, "confinement");
+  return typeof value === "string" ? value : undefined;
+}
+
+export function configOf(session: SessionState | undefined, key: string): unknown {
+  return session?.config?.values?.[key];
+}
+
+/** The modes that the session's schema offers. */
+export function modesOf(session: SessionState | undefined): string[] {
+  return session?.config?.schema?.properties?.mode?.enum ?? [];
+}
+
+export interface Answered {
+  by: Person;
+  at: string;
+  choice: string;
+}
+
+/** Who answered a question or a permission, by its id. */
+export function answerOf(session: SessionState | undefined, id: string): Answered | undefined {
+  const answers = meta(session, "answers") as Record<string, Answered> | undefined;
+  return answers && Object.hasOwn(answers, id) ? answers[id] : undefined;
+}
+
+export function callAnsweredBy(call: ToolCall): { name: string; choice: string } | undefined {
+  const answered = meta(call, "answeredBy") as { name?: unknown; choice?: unknown } | undefined;
+  return typeof answered?.name === "string"
+    ? { name: answered.name, choice: String(answered.choice ?? "") }
+    : undefined;
+}
+
+export interface PermissionMeta {
+  kind: string;
+  subject: string;
+  reason: string;
+}
+
+export function permissionOf(call: ToolCall): PermissionMeta | undefined {
+  return meta(call, "permission") as PermissionMeta | undefined;
+}
+
+export const callKind = (call: ToolCall): string => String(meta(call, "kind") ?? "other");
+
+export type Open =
+  | { kind: "permission"; id: string; turnId: string; call: ToolCall }
+  | { kind: "question"; id: string; request: ChatInputRequest };
+
+/** What waits for a person, the oldest first. */
+export function openRequests(chat: ChatState | undefined): Open[] {
+  const turn = chat?.activeTurn;
+  if (!turn) return [];
+  return turn.responseParts.flatMap((part: ResponsePart): Open[] => {
+    if (part.kind === "toolCall" && part.toolCall.status === "pending-confirmation") {
+      return [
+        { kind: "permission", id: part.toolCall.toolCallId, turnId: turn.id, call: part.toolCall },
+      ];
+    }
+    if (part.kind === "inputRequest" && part.response === undefined) {
+      return [{ kind: "question", id: part.request.id, request: part.request }];
+    }
+    return [];
+  });
+}
+
+export const plain = (text: string | { markdown: string } | undefined): string =>
+  text === undefined ? "" : typeof text === "string" ? text : text.markdown;

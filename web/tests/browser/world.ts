@@ -1,0 +1,164 @@
+/**
+ * The real thing around a browser: daemon, relay, terminals and agent in a scratch folder, kept by
+ * the `world` program of the end-to-end tests. Only the model is scripted.
+ */
+
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { test as base, expect, type Page } from "@playwright/test";
+
+const binaries = resolve(process.env.COPILOT_TEST_BIN_DIR ?? "../target/debug");
+
+/** Steps of a scripted model; the format is in docs/scripted-model.md. */
+export type Step = Record<string, unknown>;
+
+export const say = (text: string): Step => ({ say: text });
+export const tool = (name: string, input: object): Step => ({ tools: [{ name, input }] });
+export const waitFor = (file: string): Step => ({ wait_for_file: file });
+
+/** What the model does for which prompt. A tool call ends a response. */
+export function scenario(prompts: Record<string, Step[]>): object {
+  return {
+    prompts: Object.entries(prompts).map(([match, steps]) => {
+      const responses: { steps: Step[] }[] = [{ steps: [] }];
+      for (const step of steps) {
+        responses.at(-1)!.steps.push(step);
+        if ("tools" in step) responses.push({ steps: [] });
+      }
+      return { match, responses: responses.filter((response) => response.steps.length > 0) };
+    }),
+  };
+}
+
+export interface Run {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export class World {
+  private next = 1;
+  private readonly waiting = new Map<
+    number,
+    { resolve(value: unknown): void; reject(error: Error): void }
+  >();
+
+  private constructor(
+    private readonly child: ChildProcessWithoutNullStreams,
+    private readonly folder: string,
+    readonly url: string,
+  ) {}
+
+  static async start(model: object): Promise<World> {
+    const folder = mkdtempSync(join(tmpdir(), "cw-"));
+    const file = join(folder, "scenario.json");
+    writeFileSync(file, JSON.stringify(model));
+    const child = spawn(join(binaries, "world"), [file], {
+      env: { ...process.env, COPILOT_TEST_BIN_DIR: binaries },
+    });
+    let said = "";
+    child.stderr.on("data", (data: Buffer) => {
+      said += data.toString();
+    });
+    const lines = createInterface({ input: child.stdout });
+    let world: World | undefined;
+    return new Promise((resolve, reject) => {
+      child.once("exit", (code) => reject(new Error(`the world ended with ${code}\n${said}`)));
+      lines.on("line", (line) => {
+        const message = JSON.parse(line) as {
+          ready?: string;
+          id?: number;
+          ok?: unknown;
+          error?: string;
+        };
+        if (message.ready !== undefined) {
+          world = new World(child, folder, message.ready);
+          resolve(world);
+          return;
+        }
+        const waiting = world?.waiting.get(message.id ?? -1);
+        world?.waiting.delete(message.id ?? -1);
+        if (message.error === undefined) waiting?.resolve(message.ok);
+        else waiting?.reject(new Error(`${message.error}\n${said}`));
+      });
+    });
+  }
+
+  private do<T = void>(what: string, more: object = {}): Promise<T> {
+    const id = this.next++;
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.child.stdin.write(`${JSON.stringify({ id, do: what, ...more })}\n`);
+    });
+  }
+
+  terminal = (...args: string[]) => this.do<number>("terminal", { arguments: args });
+  keys = (terminal: number, keys: string) => this.do("keys", { terminal, keys });
+  wait = (terminal: number, text: string) => this.do<string>("wait", { terminal, text });
+  screen = (terminal: number) => this.do<string>("screen", { terminal });
+  copilot = (...args: string[]) => this.do<Run>("copilot", { arguments: args });
+  session = () => this.do<string>("session");
+  pairing = (session?: string) =>
+    this.do<{ pairing: string; link: string }>("pairing", session ? { session } : {});
+  code = (pairing: string, code: string) => this.do<string>("code", { pairing, code });
+  write = (name: string, content: string) => this.do("write", { name, content });
+  read = (name: string) => this.do<string | null>("read", { name });
+  stopRelay = () => this.do("relay-stop");
+  startRelay = () => this.do("relay-start");
+  killDaemon = () => this.do("daemon-kill");
+  startDaemon = () => this.do("daemon-start");
+
+  /** A session in a terminal, in a trusted folder, that devices can see. */
+  async begin(prompt: string): Promise<{ terminal: number; session: string }> {
+    const terminal = await this.terminal("--remote", "-i", prompt);
+    await this.wait(terminal, "trust");
+    await this.keys(terminal, "2");
+    return { terminal, session: await this.session() };
+  }
+
+  /** Pairs the browser as a person does: link, code, typing. */
+  async pair(page: Page, session?: string): Promise<void> {
+    const { pairing, link } = await this.pairing(session);
+    await page.goto(link);
+    await page.getByRole("button", { name: "Pair", exact: true }).click();
+    const code = (await page.getByTestId("pairing-code").innerText()).replace(/\s/g, "");
+    await this.code(pairing, code);
+    await expect(page.getByTestId("pairing-code")).toBeHidden();
+  }
+
+  async end(): Promise<void> {
+    const ended = new Promise((resolve) => this.child.once("exit", resolve));
+    this.child.stdin.end();
+    await ended;
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+interface Fixtures {
+  /** Starts a world that ends with the test. */
+  start(model: object): Promise<World>;
+}
+
+/** A test that also fails when the page breaks its own policy or throws. */
+export const test = base.extend<Fixtures>({
+  start: async ({ page }, use) => {
+    const worlds: World[] = [];
+    const complaints: string[] = [];
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("console", (message) => {
+      if (/Content Security Policy|Trusted/i.test(message.text())) complaints.push(message.text());
+    });
+    await use(async (model) => {
+      const world = await World.start(model);
+      worlds.push(world);
+      return world;
+    });
+    for (const world of worlds) await world.end();
+    expect(complaints).toEqual([]);
+  },
+});
+
+export { expect };

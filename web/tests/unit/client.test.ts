@@ -1,0 +1,155 @@
+import { describe, expect, it } from "vitest";
+import { AhpClient, ROOT, type Outcome } from "../../src/ahp/client";
+import type { ChatState } from "../../src/ahp/types";
+
+const CHAT = "ahp-chat:/1";
+
+interface Sent {
+  id?: number;
+  method: string;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  params: any;
+}
+
+function start() {
+  const sent: Sent[] = [];
+  const states: [string, unknown][] = [];
+  const client = new AhpClient("c", "phone", {
+    state: (channel, state) => states.push([channel, state]),
+    sessionAdded: () => undefined,
+    sessionRemoved: () => undefined,
+    sessionChanged: () => undefined,
+    closed: () => undefined,
+  });
+  const pipe = { send: (message: string) => void sent.push(JSON.parse(message) as Sent) };
+  const answer = async (result: object) => {
+    const id = sent.findLast((message) => message.id !== undefined)!.id;
+    client.receive(JSON.stringify({ jsonrpc: "2.0", id, result }));
+    // Lets what waited for it go on.
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const action = (action: object, more: object = {}) =>
+    client.receive(
+      JSON.stringify({
+        jsonrpc: "2.0",
+        method: "action",
+        params: { channel: CHAT, action, serverSeq: 9, ...more },
+      }),
+    );
+  return { client, pipe, sent, states, answer, action };
+}
+
+const chat = (): ChatState => ({
+  resource: CHAT,
+  title: "",
+  status: 1,
+  modifiedAt: "2026-01-01T00:00:00.000Z",
+  turns: [],
+});
+
+async function connected() {
+  const all = start();
+  const done = all.client.connected(all.pipe);
+  await all.answer({
+    serverSeq: 3,
+    snapshots: [{ resource: ROOT, state: { agents: [] }, fromSeq: 3 }],
+  });
+  await done;
+  const subscribed = all.client.subscribe(CHAT, 20);
+  await all.answer({ snapshot: { resource: CHAT, state: chat(), fromSeq: 4 } });
+  await subscribed;
+  return all;
+}
+
+const prompt = {
+  type: "chat/turnStarted",
+  turnId: "t",
+  startedAt: "2026-01-01T00:00:01.000Z",
+  message: { text: "hi", origin: { kind: "user" } },
+};
+
+describe("an AHP client", () => {
+  it("applies what the host says, and not what it rejects", async () => {
+    const { client, action } = await connected();
+    action(prompt, { rejectionReason: "no" });
+    expect(client.state<ChatState>(CHAT)?.activeTurn).toBeUndefined();
+    action(prompt);
+    expect(client.state<ChatState>(CHAT)?.activeTurn?.id).toBe("t");
+  });
+
+  it("tells what became of each action", async () => {
+    const { client, action, sent } = await connected();
+    const outcomes: Outcome[] = [];
+    for (const rejectionReason of [undefined, "already answered by terminal", "duplicate: done"]) {
+      const outcome = client.dispatch(CHAT, prompt);
+      const { clientSeq } = sent.at(-1)!.params;
+      action(prompt, { origin: { clientId: "c", clientSeq }, rejectionReason });
+      outcomes.push(await outcome);
+    }
+    expect(outcomes).toEqual([
+      { kind: "applied" },
+      { kind: "rejected", reason: "already answered by terminal" },
+      { kind: "applied" },
+    ]);
+  });
+
+  it("sends again after a reconnect what was not echoed", async () => {
+    const { client, pipe, sent, answer, action } = await connected();
+    const outcome = client.dispatch(CHAT, prompt);
+    client.disconnected();
+    const offline = client.dispatch(CHAT, { ...prompt, turnId: "t2" });
+    sent.length = 0;
+    const back = client.connected(pipe);
+    expect(sent[0]?.params).toMatchObject({ lastSeenServerSeq: 4, subscriptions: [ROOT, CHAT] });
+    await answer({ type: "replay", actions: [], missing: [] });
+    await back;
+    const again = sent.filter((message) => message.method === "dispatchAction");
+    expect(again.map((message) => message.params.action.turnId)).toEqual(["t", "t2"]);
+    for (const { params } of again) {
+      action(params.action, { origin: { clientId: "c", clientSeq: params.clientSeq } });
+    }
+    expect(await Promise.all([outcome, offline])).toEqual([
+      { kind: "applied" },
+      { kind: "applied" },
+    ]);
+  });
+
+  it("does not send again what the replay shows to have happened", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    const outcome = client.dispatch(CHAT, prompt);
+    const { clientSeq } = sent.at(-1)!.params;
+    client.disconnected();
+    sent.length = 0;
+    const back = client.connected(pipe);
+    const origin = { clientId: "c", clientSeq };
+    await answer({
+      type: "replay",
+      actions: [{ channel: CHAT, action: prompt, serverSeq: 5, origin }],
+      missing: [],
+    });
+    await back;
+    expect(await outcome).toEqual({ kind: "applied" });
+    expect(sent.some((message) => message.method === "dispatchAction")).toBe(false);
+  });
+
+  it("takes snapshots where the host has no replay, and forgets what is gone", async () => {
+    const { client, pipe, answer, states } = await connected();
+    client.disconnected();
+    const back = client.connected(pipe);
+    await answer({
+      type: "snapshot",
+      snapshots: [{ resource: ROOT, state: { agents: [] }, fromSeq: 40 }],
+    });
+    await back;
+    expect(client.state(CHAT)).toBeUndefined();
+    expect(states.at(-1)).toEqual([CHAT, undefined]);
+  });
+
+  it("survives what it cannot read", async () => {
+    const { client } = await connected();
+    for (const odd of ["", "{", "null", "[]", '{"method":"new/thing"}', '{"id":99,"result":1}']) {
+      client.receive(odd);
+    }
+    expect(client.state(CHAT)).toEqual(chat());
+  });
+});

@@ -1,0 +1,54 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { build, defineConfig, type Plugin } from "vite";
+
+const packageJson = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+const BUILD = JSON.stringify(packageJson.version);
+
+/** Builds the service worker last, with the hash of every file it may serve. */
+function worker(): Plugin {
+  let outDir = "";
+  return {
+    name: "service-worker",
+    apply: "build",
+    configResolved(config) {
+      outDir = config.build.outDir;
+    },
+    async closeBundle() {
+      const hashes: Record<string, string> = {};
+      for (const entry of readdirSync(outDir, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile() || entry.name === "worker.js") continue;
+        const file = join(entry.parentPath, entry.name);
+        const path = `/${relative(outDir, file)}`;
+        const hash = createHash("sha256").update(readFileSync(file)).digest("hex");
+        hashes[path === "/index.html" ? "/" : path] = hash;
+      }
+      await build({
+        configFile: false,
+        logLevel: "warn",
+        define: { __BUILD__: BUILD, __FILES__: JSON.stringify(hashes) },
+        build: {
+          outDir,
+          emptyOutDir: false,
+          copyPublicDir: false,
+          rollupOptions: { input: "src/worker.ts", output: { entryFileNames: "worker.js" } },
+        },
+      });
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [svelte(), worker()],
+  define: { __BUILD__: BUILD },
+  build: {
+    target: "es2023",
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+    cssCodeSplit: false,
+  },
+});
