@@ -111,7 +111,8 @@ fn fingerprint(web: &Path) -> Result<String, String> {
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in &files {
-        let content = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let content =
+            std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
         file.strip_prefix(web).unwrap_or(file).hash(&mut hasher);
         content.hash(&mut hasher);
     }

@@ -12,29 +12,40 @@ const RESET: &str = "\u{1b}[0m";
 /// The code of a text, as lines that end with a line break; `None` when the text is too long for
 /// one. Without colours light modules are drawn, for terminals with a dark background.
 pub(crate) fn draw(text: &str, colours: bool) -> Option<String> {
-    let code = QRBuilder::new(text).build().ok()?;
-    let side = code.size + 2 * QUIET;
     let mut drawn = String::new();
-    for row in (0..side).step_by(2) {
+    for row in rows(text, colours)? {
         if colours {
             drawn.push_str(BLACK_ON_WHITE);
         }
-        for column in 0..side {
-            let (upper, lower) = (is_dark(&code, row, column), is_dark(&code, row + 1, column));
-            // With colours what is drawn is dark, without it is light.
-            drawn.push(match (upper == colours, lower == colours) {
-                (true, true) => '█',
-                (true, false) => '▀',
-                (false, true) => '▄',
-                (false, false) => ' ',
-            });
-        }
+        drawn.push_str(&row);
         if colours {
             drawn.push_str(RESET);
         }
         drawn.push('\n');
     }
     Some(drawn)
+}
+
+/// The rows of the code of a text. What is drawn are the dark modules, for black on white, or the
+/// light ones.
+pub(crate) fn rows(text: &str, dark: bool) -> Option<Vec<String>> {
+    let code = QRBuilder::new(text).build().ok()?;
+    let side = code.size + 2 * QUIET;
+    let row = |row: usize| {
+        (0..side)
+            .map(|column| {
+                let upper = is_dark(&code, row, column) == dark;
+                let lower = is_dark(&code, row + 1, column) == dark;
+                match (upper, lower) {
+                    (true, true) => '█',
+                    (true, false) => '▀',
+                    (false, true) => '▄',
+                    (false, false) => ' ',
+                }
+            })
+            .collect()
+    };
+    Some((0..side).step_by(2).map(row).collect())
 }
 
 fn is_dark(code: &QRCode, row: usize, column: usize) -> bool {

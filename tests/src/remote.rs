@@ -77,6 +77,13 @@ impl Relay {
         }
     }
 
+    /// Ends it; [`Relay::again`] starts it once more.
+    pub fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// By which address machines and devices know it.
     pub fn url(&self) -> &str {
         &self.url
@@ -93,9 +100,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 

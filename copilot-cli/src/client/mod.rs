@@ -10,6 +10,7 @@ mod contents;
 mod identity;
 mod meta;
 mod mirror;
+mod remote;
 mod requests;
 mod rpc;
 mod start;
@@ -41,6 +42,7 @@ pub(crate) use meta::{
     cancelling, clients, confinement, needs_someone, session_answer, state_words, summary_closed,
     summary_state, text as meta_text, todos, tool_answer, tool_meta,
 };
+pub(crate) use remote::{Remote, remote};
 pub(crate) use requests::{
     DENY_WITH_WORDS, SUGGEST, is_plan, question_id, question_label, question_message,
     question_required, user_message, value_of,

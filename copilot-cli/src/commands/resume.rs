@@ -59,6 +59,7 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
         prompt: args.positional.or(args.interactive),
         model: args.model,
         created: false,
+        remote: args.remote,
     };
     terminal::run(attached, paths, identity, options, out).await
 }

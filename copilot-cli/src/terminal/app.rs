@@ -18,9 +18,11 @@ use super::diff::Contents;
 use super::editor::{Edit, Editor};
 use super::keys::Key;
 use super::line::{Colour, Line, Style};
+use super::pairing::Progress;
+use super::remote::{self, Asked, RemotePanel};
 use crate::client::{
     Answer, MODES, Mirror, OpenRequest, allows_all, cancelling, mode, next_mode, open_requests,
-    switch_allow_all, switch_mode, user_message,
+    set_remote, switch_allow_all, switch_mode, user_message,
 };
 use crate::text::one_line;
 
@@ -42,6 +44,12 @@ pub(crate) enum Effect {
     Redraw,
     /// Load older turns and show everything from the beginning.
     Older,
+    /// Make a pairing link, if no device is paired.
+    Pair,
+    /// A person typed the code of a device.
+    Code(String),
+    /// Nobody waits for a device any more.
+    EndPairing,
 }
 
 /// What an action was for, so that its echo or rejection means something.
@@ -74,6 +82,8 @@ pub(crate) struct App {
     aside: Vec<Dialog>,
     pub(super) link: Link,
     pub(super) help: bool,
+    /// What is shown of remote access.
+    pub(super) remote: RemotePanel,
     pub(super) model: Option<String>,
     /// Lines that go into the scrollback with the next paint.
     notices: Vec<Line>,
@@ -94,6 +104,7 @@ impl App {
             aside: Vec::new(),
             link: Link::Up,
             help: false,
+            remote: RemotePanel::default(),
             model,
             notices: Vec::new(),
             hint: None,
@@ -224,7 +235,10 @@ impl App {
             Some(Sent::Continue) if mirror.active_turn().is_none() => {
                 self.note(format!("not continued: {reason}"));
             }
-            Some(Sent::Setting) => self.note(reason),
+            Some(Sent::Setting) => {
+                self.remote.refused();
+                self.note(reason);
+            }
             Some(Sent::Cancel) if mirror.active_turn().is_some() => self.note(reason),
             Some(Sent::Cancel | Sent::Continue | Sent::TakeBack(_)) | None => {}
         }
@@ -251,6 +265,10 @@ impl App {
                 let now_in = mirror.session().map(mode).unwrap_or_default();
                 return self.setting(switch_mode(next_mode(now_in)), now);
             }
+            Key::Expand if self.dialog.is_none() && self.editor.is_empty() => {
+                return self.expand(mirror, now);
+            }
+            Key::Expand => return self.edit(Edit::LineEnd, mirror, now),
             // Leaving is always possible; the question stays for whoever comes.
             Key::EndOfInput if self.dialog.is_some() => return vec![Effect::Detach],
             _ => self.last_cancel = None,
@@ -350,6 +368,9 @@ impl App {
             self.help = false;
             return Vec::new();
         }
+        if self.remote.is_open() {
+            return self.remote.close();
+        }
         if mirror.active_turn().is_none() {
             return Vec::new();
         }
@@ -370,6 +391,9 @@ impl App {
         let text = self.editor.text().trim().to_owned();
         if text.is_empty() {
             return self.continue_turn(mirror, now);
+        }
+        if self.remote.wants_code() {
+            return self.code(&text, now);
         }
         if let Some(command) = slash_command(&text) {
             let command = command.to_owned();
@@ -517,12 +541,82 @@ impl App {
         }
     }
 
+    /// `/remote` with what follows it.
+    fn remote_command(&mut self, argument: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        let is_on = mirror.session().and_then(remote::of).is_some();
+        match (argument, is_on) {
+            ("on", false) => {
+                self.remote.ask(Asked::On);
+                self.setting(set_remote(true), now)
+            }
+            ("off", true) => {
+                let mut effects = self.remote.close();
+                effects.extend(self.setting(set_remote(false), now));
+                effects
+            }
+            ("" | "on", true) => self.remote.open(),
+            ("", false) => {
+                self.say("remote access is off; /remote on turns it on", now);
+                Vec::new()
+            }
+            ("off", false) => {
+                self.say("remote access is off", now);
+                Vec::new()
+            }
+            _ => {
+                self.say("/remote is followed by on, off or nothing", now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Shows or hides the link and its code.
+    fn expand(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+        if self.remote.is_open() {
+            return self.remote.close();
+        }
+        self.remote_command("", mirror, now)
+    }
+
+    /// The code that a device shows, as it was typed here.
+    fn code(&mut self, text: &str, now: Instant) -> Vec<Effect> {
+        let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            self.say("the code has six digits; Esc ends pairing", now);
+            return Vec::new();
+        }
+        self.editor.take();
+        self.remote.typed();
+        vec![Effect::Code(digits)]
+    }
+
+    /// Pairing went on.
+    pub(crate) fn paired(&mut self, progress: Option<Progress>) {
+        if let Some(words) = self.remote.advance(progress) {
+            self.note(words);
+        }
+    }
+
+    /// Remote access was asked for on the command line.
+    pub(crate) fn ask_remote(&mut self) {
+        self.remote.ask(Asked::On);
+    }
+
+    /// What follows from remote access being on now, when that was asked for here.
+    pub(crate) fn sync_remote(&mut self, mirror: &Mirror) -> Vec<Effect> {
+        match mirror.session().and_then(remote::of) {
+            Some(_) => self.remote.is_on(),
+            None => self.remote.is_off(),
+        }
+    }
+
     /// Carries out a command; `text` is all that was typed.
     fn slash(&mut self, command: &str, text: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
         let argument = text.split_once(char::is_whitespace);
         let argument = argument.map_or("", |(_, argument)| argument.trim());
         match command {
             "mode" | "plan" | "allow-all" => return self.switch(command, argument, mirror, now),
+            "remote" => return self.remote_command(argument, mirror, now),
             "help" => self.help = true,
             "exit" | "quit" => return vec![Effect::Detach],
             "cancel" => {

@@ -171,7 +171,8 @@ impl Dialog {
                 Key::PageUp => self.scroll = self.scroll.saturating_sub(10),
                 Key::PageDown => self.scroll += 10,
                 Key::Decline => return decline(request),
-                Key::Cancel | Key::Queue | Key::Redraw | Key::NextMode | Key::Tab => {}
+                Key::Cancel | Key::Queue | Key::Redraw | Key::NextMode | Key::Tab | Key::Expand => {
+                }
             }
             return Outcome::Nothing;
         }

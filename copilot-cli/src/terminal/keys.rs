@@ -23,6 +23,8 @@ pub(crate) enum Key {
     Tab,
     /// Ctrl+X: a question is not answered.
     Decline,
+    /// Ctrl+E: the link and its code on an empty line, else the end of the line.
+    Expand,
     Escape,
     PageUp,
     PageDown,
@@ -43,7 +45,7 @@ pub(crate) fn key(event: KeyEvent) -> Option<Key> {
             'b' => edit(Edit::Left),
             'c' => Some(Key::Cancel),
             'd' => Some(Key::EndOfInput),
-            'e' => edit(Edit::LineEnd),
+            'e' => Some(Key::Expand),
             'f' => edit(Edit::Right),
             'h' => edit(Edit::Backspace),
             'j' => insert("\n".to_owned()),
@@ -112,6 +114,7 @@ mod tests {
             (Char('d'), M::CONTROL, Some(Key::EndOfInput)),
             (Char('q'), M::CONTROL, Some(Key::Queue)),
             (Char('l'), M::CONTROL, Some(Key::Redraw)),
+            (Char('e'), M::CONTROL, Some(Key::Expand)),
             (Char('w'), M::CONTROL, Some(Key::Edit(Edit::KillWordLeft))),
             (Backspace, M::ALT, Some(Key::Edit(Edit::KillWordLeft))),
             (Left, M::CONTROL, Some(Key::Edit(Edit::WordLeft))),

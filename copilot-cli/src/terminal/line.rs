@@ -15,6 +15,8 @@ pub(crate) enum Colour {
     Blue,
     Magenta,
     Cyan,
+    /// Black on white whatever the theme is, for codes that a camera reads.
+    Paper,
 }
 
 /// How a span looks.
@@ -258,6 +260,7 @@ fn codes(style: Style, paint: Paint) -> String {
             Colour::Blue => "34",
             Colour::Magenta => "35",
             Colour::Cyan => "36",
+            Colour::Paper => "38;5;16;48;5;231",
         });
     }
     codes.join(";")

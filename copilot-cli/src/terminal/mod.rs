@@ -12,6 +12,8 @@ mod guard;
 mod keys;
 mod line;
 mod markdown;
+mod pairing;
+mod remote;
 mod screen;
 mod timeline;
 mod view;
@@ -31,9 +33,12 @@ use self::app::{App, Effect, Link, Sent};
 use self::diff::Contents;
 use self::guard::Guard;
 use self::line::{Line, Paint, Style};
+use self::pairing::{Pairing, Progress};
 use self::screen::Screen;
 use self::timeline::Timeline;
-use crate::client::{Attached, Client, Identity, Mirror, Resumed, Update, read_content, short_id};
+use crate::client::{
+    Attached, Client, Identity, Mirror, Resumed, Update, read_content, session_id, short_id,
+};
 use crate::error::{CliError, Exit};
 use crate::output::{Output, colours};
 use crate::text::one_line;
@@ -56,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) model: Option<String>,
     /// Whether the session was created for this terminal.
     pub(crate) created: bool,
+    /// Whether remote access was asked for, so that its link is shown.
+    pub(crate) remote: bool,
 }
 
 /// Why the loop ended.
@@ -81,6 +88,7 @@ struct Session<'a> {
     finished: Vec<Line>,
     screen: Screen<Stdout>,
     reconnecting: Option<Reconnecting>,
+    pairing: Option<Pairing>,
     backoff: Duration,
     /// Whether the session was closed when we came, or before it was reopened.
     was_closed: bool,
@@ -115,9 +123,13 @@ pub(crate) async fn run(
         finished: Vec::new(),
         screen: Screen::new(std::io::stdout(), columns, rows, paint),
         reconnecting: None,
+        pairing: None,
         backoff: Duration::ZERO,
         older: false,
     };
+    if options.remote {
+        session.app.ask_remote();
+    }
     let result = session.run(options.prompt).await;
     let finished = std::mem::take(&mut session.finished);
     let closed = session.screen.close(finished);
@@ -247,6 +259,13 @@ impl Session<'_> {
                     }
                     dirty = true;
                 }
+                progress = next(&mut self.pairing) => {
+                    if progress.is_none() {
+                        self.pairing = None;
+                    }
+                    self.app.paired(progress);
+                    dirty = true;
+                }
                 () = tokio::time::sleep(due), if dirty => {}
                 update = self.attached.next(), if self.reconnecting.is_none() => {
                     match update {
@@ -288,6 +307,16 @@ impl Session<'_> {
                 Effect::Detach => return Ok(true),
                 Effect::Redraw => self.screen.redraw(),
                 Effect::Dispatch(action, sent) => self.dispatch(*action, sent).await?,
+                Effect::Pair => {
+                    let session = session_id(self.attached.mirror().session_uri()).to_owned();
+                    self.pairing = Some(Pairing::start(self.paths.clone(), session));
+                }
+                Effect::Code(code) => {
+                    if let Some(pairing) = &self.pairing {
+                        pairing.code(code);
+                    }
+                }
+                Effect::EndPairing => self.pairing = None,
                 Effect::Older => match self.attached.fetch_older().await {
                     Ok(asked) => self.older = asked,
                     Err(error) if error.is_lost() => self.lost(),
@@ -366,6 +395,8 @@ impl Session<'_> {
         } else if !wanted.is_empty() {
             self.contents.forget_asked();
         }
+        let effects = self.app.sync_remote(self.attached.mirror());
+        Box::pin(self.carry_out(effects)).await?;
         let closed = self.attached.mirror().closed();
         let closing = closed && !self.was_closed;
         self.was_closed = closed;
@@ -443,6 +474,14 @@ impl Session<'_> {
         });
         let finished = std::mem::take(&mut self.finished);
         Ok(self.screen.paint(finished, &live.rows, live.cursor)?)
+    }
+}
+
+/// What pairing says next; never, while none is under way.
+async fn next(pairing: &mut Option<Pairing>) -> Option<Progress> {
+    match pairing {
+        Some(pairing) => pairing.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -11,6 +11,7 @@ use super::app::{App, Link};
 use super::blocks;
 use super::diff::Contents;
 use super::line::{Colour, Line, Style};
+use super::remote;
 use crate::client::{
     MODES, Mirror, asks_nothing, cancelling, clients, confinement, mode, needs_someone,
     open_requests, path_of_file_uri, short_path, state_words, todos,
@@ -73,6 +74,8 @@ pub(crate) fn live(scene: &Scene<'_>) -> Live {
     if scene.app.help {
         middle.extend(help());
     }
+    let shared = scene.mirror.session().and_then(remote::of);
+    middle.extend(scene.app.remote.rows(shared.as_ref(), columns, room));
     let mut middle: Vec<Line> = middle.iter().flat_map(|l| l.wrap(columns)).collect();
     let mut left = room.saturating_sub(bottom.len());
     let cut = middle.len().saturating_sub(left);
@@ -101,6 +104,7 @@ fn input(scene: &Scene<'_>) -> (Vec<Line>, (usize, usize)) {
     let editor = &scene.app.editor;
     if editor.is_empty() {
         let text = match scene.mirror.active_turn() {
+            _ if scene.app.remote.wants_code() => "type the code that the device shows",
             Some(_) => "Enter steers, Ctrl+Q queues",
             None if scene.mirror.interrupted_turn().is_some() => CONTINUE,
             None => "ask for something, ? for help",
@@ -153,6 +157,10 @@ fn help() -> Vec<Line> {
         ("Ctrl+C twice, Ctrl+D", "detach; the session goes on"),
         ("Shift+Tab", "the next mode: interactive, plan, autopilot"),
         ("Ctrl+L", "redraw"),
+        (
+            "Ctrl+E, empty line",
+            "show or hide the link for other devices",
+        ),
         ("/mode NAME", "switch the mode"),
         (
             "/plan [PROMPT]",
@@ -161,6 +169,10 @@ fn help() -> Vec<Line> {
         (
             "/allow-all [on|off]",
             "allow everything that no rule denies",
+        ),
+        (
+            "/remote [on|off]",
+            "watch and steer this session from another device",
         ),
         ("/cancel", "interrupt"),
         ("/undo [N]", "take the file changes of a turn back"),
@@ -230,6 +242,10 @@ fn status(scene: &Scene<'_>) -> Line {
         Some("confined") => line.push(" · confined", Style::DIM),
         Some(other) => line.push(format!(" · {}", one_line(other)), Style::of(Colour::Yellow)),
         None => {}
+    }
+    if let Some(shared) = session.and_then(remote::of) {
+        let (words, style) = remote::in_status(&shared);
+        line.push(format!(" · {words}"), style);
     }
     let others = session.map_or(0, clients).saturating_sub(1);
     let others = (others > 0).then(|| format!("+{others} attached"));
