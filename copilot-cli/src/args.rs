@@ -685,7 +685,6 @@ mod tests {
         };
         let shown = audit(&[
             "audit",
-            "undo",
             "--session",
             "abcd",
             "--since",

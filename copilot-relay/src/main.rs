@@ -141,11 +141,8 @@ fn run(serve: Serve) -> anyhow::Result<()> {
         announce(started.relay.origins.public())?;
         // Only where a service manager asked for it.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        loop {
-            match signals.recv().await {
-                Some(Signal::Reload) => started.renew_certificate(),
-                Some(Signal::Stop) | None => break,
-            }
+        while let Some(Signal::Reload) = signals.recv().await {
+            started.renew_certificate();
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         tracing::info!("draining");

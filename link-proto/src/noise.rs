@@ -320,7 +320,11 @@ impl Transport {
             out.truncate(begin);
             return Err(NoiseError::Length);
         }
-        if self.state.sending_nonce() % REKEY_AFTER_MESSAGES == 0 {
+        if self
+            .state
+            .sending_nonce()
+            .is_multiple_of(REKEY_AFTER_MESSAGES)
+        {
             self.state.rekey_outgoing();
         }
         Ok(())
@@ -340,7 +344,11 @@ impl Transport {
             .read_message(message, &mut plaintext)
             .map_err(|_| NoiseError::Rejected)?;
         plaintext.truncate(length);
-        if self.state.receiving_nonce() % REKEY_AFTER_MESSAGES == 0 {
+        if self
+            .state
+            .receiving_nonce()
+            .is_multiple_of(REKEY_AFTER_MESSAGES)
+        {
             self.state.rekey_incoming();
         }
         Ok(plaintext)

@@ -173,6 +173,25 @@ fn output_that_cannot_be_kept_is_said_to_be_cut() {
     let (mut screen, _) = greeted(&home);
     let turn = screen.prompt("print");
     until("the command", || home.read("said"));
+    // What it said has arrived and is kept.
+    let channel = screen.session_channel();
+    let read = |screen: &mut Attached, uri: &str| {
+        let params = json!({"channel": channel, "uri": format!("{uri}?from=0&to=6")});
+        screen.client.request("resourceRead", params)
+    };
+    let call = screen.wait("the call", |_, chat| {
+        let parts = json!(chat.active_turn.as_ref()?.response_parts);
+        let call = parts
+            .as_array()?
+            .iter()
+            .find_map(|p| p["toolCall"]["toolCallId"].as_str())?;
+        Some(call.to_owned())
+    });
+    let uri = format!("copilot-output:/{}/{call}", screen.id());
+    until("what it said", || {
+        let read = read(&mut screen, &uri).ok()?;
+        (read["data"] == "first\n").then_some(())
+    });
     disk.fill(0);
     home.write("go", "");
     let notice = screen.wait("a notice", |_, chat| {
@@ -183,11 +202,8 @@ fn output_that_cannot_be_kept_is_said_to_be_cut() {
     assert!(notice.contains("is not kept"), "{notice}");
     disk.empty();
     let ended = json!(screen.wait_for_end(&turn));
-    let text = ended.to_string();
-    let start = text.find("copilot-output:/").expect("what was kept");
-    let uri = text[start..].split(['"', '?']).next().unwrap();
-    let params = json!({"channel": screen.session_channel(), "uri": format!("{uri}?from=0&to=6")});
-    let read = screen.client.request("resourceRead", params).unwrap();
+    assert!(ended.to_string().contains(&uri), "{ended}");
+    let read = read(&mut screen, &uri).unwrap();
     assert_eq!(read["data"], "first\n");
 }
 

@@ -34,7 +34,10 @@ impl Scene {
                 .on(
                     "plumage-prompt",
                     [
-                        tool("shell", json!({"command": "echo plumage-output"})),
+                        tool(
+                            "shell",
+                            json!({"command": "echo plumage-output | tee plumage-file"}),
+                        ),
                         say("plumage-reply"),
                     ],
                 )
@@ -256,11 +259,11 @@ fn what_the_machine_says_cannot_be_changed_on_its_way_to_the_device() {
         payload[30] ^= 0x20;
         vec![passing.with_payload(&payload)]
     });
-    prompt(&mut screen, "asked");
+    prompt(&mut screen, "plumage-asked");
     let why = screen.client.channel().wait_for_end();
     assert!(why.contains("did not open"), "{why}");
     let shown = screen.describe();
-    assert!(!shown.contains("asked"), "{shown}");
+    assert!(!shown.contains("plumage-asked"), "{shown}");
 }
 
 /// Has the machine believe in a channel that no device opened, and sends these payloads on it.
@@ -340,7 +343,7 @@ fn devices_cannot_be_swapped() {
     scene.hostile.rule(move |mut passing| {
         if passing.leg == phone_leg && passing.to_relay && passing.is_sealed() {
             let (_, payload) = passing.frame().unwrap();
-            passing = passing.with_frame(tablets_channel, &payload.to_vec());
+            passing = passing.with_frame(tablets_channel, payload);
             passing.leg = tablet_leg;
         }
         vec![passing]

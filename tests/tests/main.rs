@@ -6,7 +6,12 @@
 
 #![cfg(target_os = "linux")]
 // Failing loudly is what tests are for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod agent_trust;
 mod answers;

@@ -2,7 +2,7 @@
 //! the session itself goes on as it was.
 
 use copilot_tests::attached::{Attached, spoken};
-use copilot_tests::{Home, Scenario, binary, say};
+use copilot_tests::{Home, Scenario, binary, say, until};
 use serde_json::{Value, json};
 
 const NOT_GITHUB: &str = "Remote session disabled: not in a GitHub repository";
@@ -93,7 +93,8 @@ fn closing_ends_it_and_resuming_leaves_it_off() {
     // And it stays as it is over a restart.
     home.copilot(&["remote", "on", &id, "--json"])
         .expect_code(0);
-    home.copilot(&["daemon", "restart"]).expect_code(0);
+    home.copilot(&["daemon", "stop"]).expect_code(0);
+    home.start_daemon();
     assert_eq!(reachable(&home), [json!(id)]);
 }
 
@@ -182,7 +183,10 @@ fn flags_beat_the_setting() {
     assert_eq!(reachable(&home), Vec::<Value>::new());
     off.send("\u{4}");
     off.wait();
-    home.copilot(&["sessions", "delete", &id]).expect_code(0);
+    // Nothing was said in it, so it is gone with its terminal.
+    until("the end of the session", || {
+        (!home.sessions().iter().any(|s| s["id"] == json!(id))).then_some(())
+    });
     let _on = home.terminal(&[]);
     let id = home.only_session();
     assert_eq!(reachable(&home), [json!(id)]);

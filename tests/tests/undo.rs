@@ -15,7 +15,7 @@ const CHANGES: &str = "printf 'new\\n' > edited && git mv -f moved elsewhere && 
 fn scenario() -> Scenario {
     Scenario::new()
         .on(
-            "change",
+            "^change",
             [tool("shell", json!({"command": CHANGES})), say("Changed.")],
         )
         .on(
@@ -244,11 +244,7 @@ fn what_a_killed_daemon_had_kept_is_still_good() {
     let mut screen = allow_all(&home);
     let before = picture(&home.project());
     let turn = screen.prompt("change");
-    let (_, call) = screen.wait_for_permission();
-    assert_eq!(
-        screen.confirm(&turn, &call.tool_call_id, "allow-once"),
-        None
-    );
+    allow(&mut screen, &turn);
     until("the change", || home.read("made/deep/file"));
     until("the end of the command", || {
         home.read("README.md").filter(|text| text.ends_with("more"))

@@ -85,9 +85,11 @@ impl Tool for AskUser {
             permission: Permission::NotNeeded,
             details: None,
             run: async move {
+                // Biased: a cancel withdraws the question as well.
                 let answer = tokio::select! {
-                    answer = context.host.ask(&context.call_id, &question) => answer,
+                    biased;
                     () = context.cancel.cancelled() => return Outcome::cancelled("Cancelled."),
+                    answer = context.host.ask(&context.call_id, &question) => answer,
                 };
                 match answer {
                     Answer::Text(text) => {

@@ -364,7 +364,7 @@ fn the_other_wire_formats_end_only_with_their_end_marker() {
                 end,
                 json!({"stopReason": "end_turn", "_meta": {"copilot.usage": {
                     "inputTokens": 7, "outputTokens": 3, "model": "whole"
-                }}})
+                }, "copilot.complete": false}})
             ),
             (Err(error), Some(words)) => {
                 assert_eq!(error["data"]["kind"], "stream", "{error}");

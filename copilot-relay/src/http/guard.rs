@@ -144,7 +144,12 @@ mod tests {
     fn who_may_ask_for_something() {
         let origins = Origins::new("127.0.0.1:80".parse().unwrap(), false, None).unwrap();
         const HERE: (&str, &str) = ("host", "127.0.0.1");
-        let table: [(&[(&str, &str)], bool, Result<(), Reason>); 13] = [
+        type Row = (
+            &'static [(&'static str, &'static str)],
+            bool,
+            Result<(), Reason>,
+        );
+        let table: [Row; 13] = [
             (&[HERE], false, Ok(())),
             (&[HERE], true, Ok(())),
             (&[], false, Err(Reason::Host)),

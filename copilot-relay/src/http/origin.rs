@@ -60,7 +60,7 @@ impl Origins {
             Some(url) => is_loopback(url),
             None => loopback,
         };
-        if !secure && !(loopback && public_is_loopback) {
+        if !(secure || loopback && public_is_loopback) {
             return Err(OriginError::Plain);
         }
         let mut all = vec![public.clone()];

@@ -148,11 +148,11 @@ impl Session {
         };
         match self.who {
             Who::Machine(_) => {
-                self.from_machine(control::decode(text).map_err(malformed)?)
+                self.machine_said(control::decode(text).map_err(malformed)?)
                     .await
             }
             Who::Device(_) | Who::Pairing(_) => {
-                self.from_device(control::decode(text).map_err(malformed)?)
+                self.device_said(control::decode(text).map_err(malformed)?)
                     .await
             }
         }
@@ -196,7 +196,7 @@ impl Session {
         }
     }
 
-    async fn from_machine(&mut self, message: FromMachine) -> Result<(), Ended> {
+    async fn machine_said(&mut self, message: FromMachine) -> Result<(), Ended> {
         let Who::Machine(machine) = &self.who else {
             return Ok(());
         };
@@ -248,7 +248,7 @@ impl Session {
         Ok(())
     }
 
-    async fn from_device(&mut self, message: FromDevice) -> Result<(), Ended> {
+    async fn device_said(&mut self, message: FromDevice) -> Result<(), Ended> {
         let switchboard = Arc::clone(&self.relay.switchboard);
         match message {
             FromDevice::Hello { protocol, .. } => return self.device_hello(protocol).await,

@@ -264,7 +264,14 @@ mod tests {
         assert!(!read(seen(r#"{"remote": {"allowed": true}}"#), None, None).remote_forbidden);
         // Each row: the file, whether it is somebody else's, what is allowed and denied then, and
         // whether more may be denied when it is the first that is seen.
-        let table: &[(&str, bool, &[&str], &[&str], bool)] = &[
+        type Row = (
+            &'static str,
+            bool,
+            &'static [&'static str],
+            &'static [&'static str],
+            bool,
+        );
+        let table: &[Row] = &[
             ("{ oops", false, &["shell(ls)"], &["url"], true),
             ("[]", false, &["shell(ls)"], &["url"], true),
             (r#"{"permissions": 3}"#, false, &[], &["url"], true),

@@ -33,7 +33,7 @@ enum Target {
 
 /// What the supervisor's tasks tell it. There are at most a few of them; when it is full they wait.
 enum Event {
-    OwnRelay(u64, Result<(Running, RelayUrl), String>),
+    OwnRelay(u64, Result<Box<(Running, RelayUrl)>, String>),
     Up(u64),
     Ended(u64, End),
 }
@@ -231,7 +231,7 @@ impl Supervisor {
         let known = Arc::clone(&self.link.host.shared.known_children);
         self.set_status(|status| status.become_state(status.dialing(), None));
         self.own_task = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            let started = own_relay::start(&home, known).await;
+            let started = own_relay::start(&home, known).await.map(Box::new);
             // The supervisor is gone when nobody hears it, and the relay with it.
             let _ = events.send(Event::OwnRelay(attempt, started)).await;
         })));
@@ -268,7 +268,8 @@ impl Supervisor {
     fn told(&mut self, event: Event) {
         match event {
             Event::OwnRelay(attempt, started) if attempt == self.own_attempt => match started {
-                Ok((running, url)) => {
+                Ok(started) => {
+                    let (running, url) = *started;
                     self.own = OwnRelay::Running;
                     let relay = Some(url.to_string());
                     self.running = Some((running, url));

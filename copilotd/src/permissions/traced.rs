@@ -7,6 +7,14 @@
 //! rule allows to be written. Only bash is needed, and nothing outside of the scratch folder can
 //! be started by name.
 
+// Failing loudly is what tests are for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;

@@ -99,14 +99,11 @@ impl Actor {
         own_inputs: mpsc::WeakSender<Input>,
         inbox: Inbox,
     ) -> Self {
-        let mut model = Model::new(&new, shared);
-        // The state that the first subscriber sees is complete from the start.
-        model.session.meta = Some(model.meta(JsonObject::from_iter([(
-            "copilot.state".to_owned(),
-            json!("idle"),
-        )])));
+        let model = Model::new(&new, shared);
         let created_by = new.created_by.clone();
         let mut actor = Self::new_with(model, new, own_inputs, inbox);
+        // The state that the first subscriber sees is complete from the start.
+        actor.model.session.meta = Some(actor.meta_now());
         if let Some(by) = created_by {
             actor.record_creation(by);
         }
@@ -590,6 +587,12 @@ impl Actor {
     }
 
     pub(super) fn settle(&mut self) {
+        let meta = self.meta_now();
+        self.model.settle(meta);
+    }
+
+    /// The `_meta` of the session's state, as it should be now.
+    fn meta_now(&self) -> JsonObject {
         let word = self.state_word();
         let mut meta = JsonObject::from_iter([("copilot.state".to_owned(), json!(word))]);
         if self.closed {
@@ -617,8 +620,7 @@ impl Actor {
                 json!({"name": agent.name, "pid": agent.pid()}),
             );
         }
-        let meta = self.model.meta(meta);
-        self.model.settle(meta);
+        self.model.meta(meta)
     }
 
     /// The session's line in lists, as it is now.

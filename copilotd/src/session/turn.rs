@@ -357,6 +357,8 @@ impl Actor {
             deadline: Instant::now() + CANCEL_LIMIT,
         });
         let phase = turn.phase;
+        // The agent hears of the cancel first, so that it does not go on without its answers.
+        let is_told = phase == Phase::Prompting && self.send_cancel();
         self.withdraw_requests();
         match phase {
             Phase::Trust | Phase::Keeping => self.end_turn(End::Cancelled),
@@ -366,11 +368,10 @@ impl Actor {
                 self.agent = None;
                 self.end_turn(End::Cancelled);
             }
+            Phase::Prompting if is_told => {}
             Phase::Prompting => {
-                if !self.send_cancel() {
-                    self.agent = None;
-                    self.end_turn(End::Cancelled);
-                }
+                self.agent = None;
+                self.end_turn(End::Cancelled);
             }
         }
     }

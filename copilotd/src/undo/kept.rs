@@ -382,24 +382,6 @@ impl Kept {
     }
 }
 
-/// Removes what is kept for sessions that are no more, because a deletion was cut off.
-///
-/// # Errors
-/// When the disk refuses.
-pub fn sweep(data: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<()> {
-    let entries = match fs::read_dir(data.join("undo")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if !entry.file_name().to_str().is_some_and(&is_known) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 fn blob(entry: &Entry) -> Option<&str> {
     match entry {
         Entry::File { sha256, .. } => Some(sha256),

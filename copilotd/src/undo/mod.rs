@@ -24,7 +24,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use entry::{Change, ChangeKind, Entry};
-pub use kept::sweep;
 pub use kept::{Kept, TurnChanges};
 pub use restore::{Plan, Restored, place};
 

@@ -33,7 +33,7 @@ impl DeviceChannel {
         let first = frame::encode(number, first).map_err(|error| error.to_string())?;
         socket.send_frame(first)?;
         loop {
-            match socket.next()? {
+            match socket.hear()? {
                 Said::Frame(message) => {
                     let (channel, payload) =
                         frame::decode(&message).map_err(|error| error.to_string())?;
@@ -150,7 +150,7 @@ impl DeviceChannel {
     }
 
     fn take_in(&mut self) -> Result<(), String> {
-        match self.socket.next()? {
+        match self.socket.hear()? {
             Said::Frame(message) => {
                 let (channel, payload) =
                     frame::decode(&message).map_err(|error| error.to_string())?;

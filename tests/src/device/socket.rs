@@ -40,7 +40,7 @@ impl RelaySocket {
             protocol: control::PROTOCOL,
             build: "tests".to_owned(),
         })?;
-        match socket.next()? {
+        match socket.hear()? {
             Said::Control(ToDevice::Hello { window_bytes, .. }) => {
                 socket.window_bytes = window_bytes;
                 Ok(socket)
@@ -71,7 +71,7 @@ impl RelaySocket {
     }
 
     /// The next message, or why there is none.
-    pub fn next(&mut self) -> Result<Said, String> {
+    pub fn hear(&mut self) -> Result<Said, String> {
         loop {
             match self.socket.read().map_err(|error| error.to_string())? {
                 Message::Text(text) => {
@@ -92,7 +92,7 @@ impl RelaySocket {
         mut matches: impl FnMut(ToDevice) -> Option<T>,
     ) -> Result<T, String> {
         loop {
-            if let Said::Control(message) = self.next()?
+            if let Said::Control(message) = self.hear()?
                 && let Some(found) = matches(message)
             {
                 return Ok(found);

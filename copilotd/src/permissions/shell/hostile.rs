@@ -1,5 +1,13 @@
 //! Real git in repositories that try to make it run something.
 
+// Failing loudly is what tests are for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
 use std::path::Path;
 use std::process::Command;
 
