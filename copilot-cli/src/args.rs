@@ -246,7 +246,7 @@ pub enum Command {
     },
     /// Join a relay, through which devices reach sessions of this machine
     Login {
-        /// The relay's address, such as https://relay.example
+        /// The relay's address, such as `https://relay.example`
         #[arg(long, value_name = "URL")]
         relay: String,
     },

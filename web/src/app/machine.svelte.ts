@@ -184,8 +184,11 @@ export class Machine {
       view.chat = kept.chat;
     }
     try {
-      await this.client.subscribe(sessionUri(view.id));
-      await this.client.subscribe(chatUri(view.id), TURNS);
+      // Both at once: without a connection both wait for it.
+      await Promise.all([
+        this.client.subscribe(sessionUri(view.id)),
+        this.client.subscribe(chatUri(view.id), TURNS),
+      ]);
       view.stale = false;
     } catch (error) {
       // With a connection this is the machine's answer. Without one, it is asked again on connecting.

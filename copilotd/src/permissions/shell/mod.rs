@@ -1,8 +1,8 @@
 //! Shell commands: what bash would start, and whether all of it is allowed.
 //!
-//! [`syntax`] makes simple commands of a text, [`wrappers`] looks through programs that run
-//! others, [`read_only`] knows what only reads, [`repository`] what a repository could make git
-//! run, [`environment`] what keeps programs from running something else. Nothing is ever run
+//! `syntax` makes simple commands of a text, `wrappers` looks through programs that run
+//! others, `read_only` knows what only reads, `repository` what a repository could make git
+//! run, `environment` what keeps programs from running something else. Nothing is ever run
 //! here. What cannot be read for certain is never allowed.
 
 mod environment;
