@@ -3,7 +3,7 @@
 //!
 //! Owns: the sockets and what is said on them ([`link`]), who is connected and how a message gets to whom
 //! ([`switchboard`]), what is remembered ([`store`], [`accounts`]), the HTTP side ([`http`]), connections and
-//! TLS ([`serve`], [`tls`]), and the life of the process (`run`).
+//! TLS ([`serve`], [`tls`], [`acme`]), and the life of the process (`run`).
 //!
 //! Must never: know what a session is, keep a token in clear, log an id in full, or wait for a peer without a
 //! limit. Everything that comes in is hostile until checked.
@@ -11,6 +11,7 @@
 #![cfg(unix)]
 
 pub mod accounts;
+pub mod acme;
 pub mod bucket;
 pub mod clock;
 mod digest;

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use copilot_relay::acme::AcmeOptions;
 use copilot_relay::clock::Clock;
 use copilot_relay::limits::Limits;
+use copilot_relay::tls::TlsOptions;
 use copilot_relay::{Options, accounts, install_crypto, start};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -62,6 +64,41 @@ struct Serve {
         requires = "tls_cert"
     )]
     tls_key: Option<PathBuf>,
+    /// Obtain a certificate for this name from an ACME server and renew it. The name must lead to this relay,
+    /// and port 443 of it to where the relay listens. You agree to the server's terms. May be repeated.
+    #[arg(
+        long,
+        env = "COPILOT_RELAY_ACME",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "tls_cert"
+    )]
+    acme: Vec<String>,
+    /// An address that the ACME server may write to.
+    #[arg(
+        long,
+        env = "COPILOT_RELAY_ACME_CONTACT",
+        value_name = "EMAIL",
+        requires = "acme"
+    )]
+    acme_contact: Option<String>,
+    /// The ACME server.
+    #[arg(
+        long,
+        env = "COPILOT_RELAY_ACME_DIRECTORY",
+        value_name = "URL",
+        requires = "acme",
+        default_value = AcmeOptions::lets_encrypt()
+    )]
+    acme_directory: Url,
+    /// The certificate of an ACME server of your own, in PEM.
+    #[arg(
+        long,
+        env = "COPILOT_RELAY_ACME_ROOT",
+        value_name = "FILE",
+        requires = "acme"
+    )]
+    acme_root: Option<PathBuf>,
     /// A proxy in front of the relay says at the end of `X-Forwarded-For` where requests come from.
     #[arg(long, env = "COPILOT_RELAY_BEHIND_PROXY")]
     behind_proxy: bool,
@@ -74,6 +111,34 @@ struct Serve {
     /// Stop when standard input is closed: for a program that starts the relay for itself.
     #[arg(long)]
     child: bool,
+}
+
+impl Serve {
+    fn tls(&self) -> Option<TlsOptions> {
+        if !self.acme.is_empty() {
+            return Some(TlsOptions::Acme(AcmeOptions {
+                domains: self.acme.clone(),
+                contact: self.acme_contact.clone(),
+                directory: self.acme_directory.to_string(),
+                root: self.acme_root.clone(),
+            }));
+        }
+        let (certificate, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(TlsOptions::Files { certificate, key })
+    }
+
+    /// A certificate that is obtained says by which name the relay is reached.
+    fn public_url(&self) -> anyhow::Result<Option<Url>> {
+        match (&self.public_url, self.acme.first()) {
+            (None, Some(name)) => {
+                let url = Url::parse(&format!("https://{name}"));
+                Ok(Some(
+                    url.with_context(|| format!("`{name}` is not a name"))?,
+                ))
+            }
+            (url, _) => Ok(url.clone()),
+        }
+    }
 }
 
 /// How long a child waits for those who are connected: whoever closed its input is going as well.
@@ -117,11 +182,12 @@ fn run(serve: Serve) -> anyhow::Result<()> {
     };
     let runtime = runtime.enable_all().build()?;
     let child = serve.child;
+    let tls = serve.tls();
     let options = Options {
         listen: serve.listen,
+        public_url: serve.public_url()?,
         data: serve.data,
-        public_url: serve.public_url,
-        tls: serve.tls_cert.zip(serve.tls_key),
+        tls,
         behind_proxy: serve.behind_proxy,
         limits: Limits {
             machines: serve.max_machines,

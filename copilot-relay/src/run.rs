@@ -1,7 +1,7 @@
 //! The life of a relay: put together, listening, draining, gone.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::accounts::{SingleUser, enrolment_token};
+use crate::acme::Acme;
 use crate::clock::Clock;
 use crate::http::origin::Origins;
 use crate::http::router;
@@ -20,7 +21,7 @@ use crate::relay::{Phase, Relay};
 use crate::serve::{Serving, serve};
 use crate::store::SqliteStore;
 use crate::switchboard::Local;
-use crate::tls::Certificate;
+use crate::tls::{Certificate, Tls, TlsOptions};
 
 /// How often channels are looked at whether they are idle.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -36,8 +37,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where it is reached, when that is not where it listens.
     pub public_url: Option<Url>,
-    /// Files of a certificate and its key.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where its certificate comes from; nothing: no TLS of its own.
+    pub tls: Option<TlsOptions>,
     /// Whether a proxy in front of it says where requests come from.
     pub behind_proxy: bool,
     /// What it allows.
@@ -52,9 +53,11 @@ pub struct Started {
     pub relay: Arc<Relay>,
     /// Where it listens.
     pub address: SocketAddr,
-    tls: Option<Arc<Certificate>>,
+    tls: Option<Arc<Tls>>,
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    /// Keeps a certificate that is obtained current.
+    certificate: Option<JoinHandle<()>>,
 }
 
 /// Starts a relay.
@@ -74,7 +77,7 @@ pub async fn start(options: Options) -> anyhow::Result<Started> {
     make_private(&data)
         .with_context(|| format!("the data folder {} cannot be used", data.display()))?;
     let tls = tls
-        .map(|(certificate, key)| Certificate::read(&certificate, &key))
+        .map(|tls| open_tls(tls, &data))
         .transpose()?
         .map(Arc::new);
     // Before it listens: what could not be reached safely is never opened.
@@ -109,8 +112,25 @@ pub async fn start(options: Options) -> anyhow::Result<Started> {
         address,
         serving: tokio::spawn(serve(listener, serving)),
         housekeeping: tokio::spawn(keep_house(Arc::clone(&relay), tls.clone())),
+        certificate: tls.clone().map(|tls| {
+            let clock = relay.clock.clone();
+            tokio::spawn(async move {
+                if let Tls::Acme(acme) = &*tls {
+                    acme.keep(&clock).await;
+                }
+            })
+        }),
         relay,
         tls,
+    })
+}
+
+fn open_tls(options: TlsOptions, data: &Path) -> anyhow::Result<Tls> {
+    Ok(match options {
+        TlsOptions::Files { certificate, key } => {
+            Tls::Files(Certificate::read(&certificate, &key)?)
+        }
+        TlsOptions::Acme(options) => Tls::Acme(Acme::open(options, data)?),
     })
 }
 
@@ -141,13 +161,16 @@ impl Started {
         let last_words = self.relay.limits.last_words;
         let _ = tokio::time::timeout(last_words * 2, self.relay.links.wait()).await;
         self.housekeeping.abort();
+        if let Some(certificate) = &self.certificate {
+            certificate.abort();
+        }
         // A panic in it was reported where it happened.
         let _ = self.serving.await;
     }
 }
 
 /// What has to be done now and then.
-async fn keep_house(relay: Arc<Relay>, tls: Option<Arc<Certificate>>) {
+async fn keep_house(relay: Arc<Relay>, tls: Option<Arc<Tls>>) {
     let mut certificate_at = relay.clock.now() + LOOK_AT_CERTIFICATE;
     loop {
         let now = relay.clock.now();
@@ -160,7 +183,7 @@ async fn keep_house(relay: Arc<Relay>, tls: Option<Arc<Certificate>>) {
     }
 }
 
-fn renew(tls: Option<&Certificate>, always: bool) {
+fn renew(tls: Option<&Tls>, always: bool) {
     match tls.map(|tls| tls.renew(always)) {
         Some(Ok(true)) => tracing::info!("the certificate was read again"),
         Some(Ok(false)) | None => {}
@@ -168,7 +191,7 @@ fn renew(tls: Option<&Certificate>, always: bool) {
     }
 }
 
-fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
+fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)

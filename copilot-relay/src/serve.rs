@@ -18,11 +18,12 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+use crate::acme;
 use crate::http::Peer;
 use crate::metrics::Reason;
 use crate::places::Held;
 use crate::relay::Relay;
-use crate::tls::Certificate;
+use crate::tls::Tls;
 
 /// Most bytes of the head of a request; what is read ahead of a socket's first message is in it too.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -36,7 +37,7 @@ pub struct Serving {
     /// Its requests.
     pub router: Router,
     /// TLS of its own.
-    pub tls: Option<Arc<Certificate>>,
+    pub tls: Option<Arc<Tls>>,
     /// Whether a proxy in front of it says where requests come from.
     pub behind_proxy: bool,
 }
@@ -82,6 +83,10 @@ async fn connection(serving: &Serving, stream: Held, peer: SocketAddr) {
     let acceptor = TlsAcceptor::from(tls.current());
     let handshake = acceptor.accept(stream);
     match tokio::time::timeout(serving.relay.limits.request_head, handshake).await {
+        // The handshake was all there is to it.
+        Ok(Ok(stream)) if acme::is_challenge(stream.get_ref().1.alpn_protocol()) => {
+            tracing::debug!("a name was checked");
+        }
         Ok(Ok(stream)) => http(serving, stream, peer).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => serving.relay.metrics.refuse(Reason::Slow),

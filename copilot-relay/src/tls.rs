@@ -1,4 +1,5 @@
-//! The relay's certificate: read, checked against its key, and read again when it was renewed.
+//! The relay's certificate: files that are read, checked against each other, and read again when they were
+//! renewed; or one that the relay obtains by itself ([`crate::acme`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,54 @@ use std::time::SystemTime;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::acme::{Acme, AcmeOptions};
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug)]
+pub enum TlsOptions {
+    /// Two files.
+    Files {
+        /// The chain, in PEM.
+        certificate: PathBuf,
+        /// Its key, in PEM.
+        key: PathBuf,
+    },
+    /// An ACME server.
+    Acme(AcmeOptions),
+}
+
+/// TLS of the relay's own.
+#[derive(Debug)]
+pub enum Tls {
+    /// With a certificate from two files.
+    Files(Certificate),
+    /// With one that it obtains.
+    Acme(Acme),
+}
+
+impl Tls {
+    /// What a new connection is served with.
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
+        match self {
+            Self::Files(certificate) => certificate.current(),
+            Self::Acme(acme) => acme.current(),
+        }
+    }
+
+    /// Reads the files again when the certificate in them has changed, or when `always`. What is obtained is
+    /// renewed by itself.
+    ///
+    /// # Errors
+    /// When the files cannot be read or do not belong together.
+    pub fn renew(&self, always: bool) -> Result<bool, TlsError> {
+        match self {
+            Self::Files(certificate) => certificate.renew(always),
+            Self::Acme(_) => Ok(false),
+        }
+    }
+}
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]

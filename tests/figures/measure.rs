@@ -10,15 +10,21 @@ pub(crate) fn figure(what: &str, value: &str) {
     println!("  {what}: {value}");
 }
 
-/// Prints the median and the worst of some times.
+/// Prints the median, the 99th percentile and the worst of some times.
 pub(crate) fn times(what: &str, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     let median = times[times.len() / 2];
+    let late = times[(times.len() * 99).div_ceil(100) - 1];
     let worst = times[times.len() - 1];
     let count = times.len();
     figure(
         what,
-        &format!("{} median, {} worst of {count}", ms(median), ms(worst)),
+        &format!(
+            "{} median, {} at p99, {} worst of {count}",
+            ms(median),
+            ms(late),
+            ms(worst)
+        ),
     );
     median
 }

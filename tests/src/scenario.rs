@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Default)]
 pub struct Scenario {
     prompts: Vec<Value>,
+    pace_ms: u64,
 }
 
 /// Says something.
@@ -48,8 +49,15 @@ impl Scenario {
         self
     }
 
+    /// Pauses before every word, so that it speaks as fast as a model does.
+    #[must_use]
+    pub fn with_pace_ms(mut self, pace_ms: u64) -> Self {
+        self.pace_ms = pace_ms;
+        self
+    }
+
     /// The scenario file.
     pub fn to_json(&self) -> String {
-        json!({"prompts": self.prompts}).to_string()
+        json!({"pace_ms": self.pace_ms, "prompts": self.prompts}).to_string()
     }
 }

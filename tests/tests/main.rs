@@ -41,6 +41,7 @@ mod providers;
 mod random_inputs;
 mod reducer_fixtures;
 mod remote_answers;
+mod remote_budget;
 mod remote_refusals;
 mod self_hosting;
 mod service;

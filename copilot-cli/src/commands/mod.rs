@@ -11,6 +11,7 @@ mod login;
 mod new;
 mod permissions;
 mod prompt;
+mod reach;
 mod remote;
 mod rename;
 mod resume;

@@ -8,7 +8,7 @@ use ipc_proto::paths::Paths;
 use serde_json::{Value, json};
 
 use super::login::unexpected;
-use super::{confirmed, connected, devices, find_session, resume};
+use super::{confirmed, connected, devices, find_session, reach, resume};
 use crate::args::RemoteCommand;
 use crate::client::{Attached, Client, Identity, session_id, set_remote};
 use crate::error::{CliError, Exit};
@@ -91,6 +91,11 @@ async fn on(
     out.note("remote access is on for this session");
     if now.state != "connected" {
         out.note(&sentence(&now));
+    }
+    if now.own_relay && nobody {
+        for line in reach::ways(reach::is_installed) {
+            out.note(&line);
+        }
     }
     match link {
         Some(_) if nobody => {

@@ -16,7 +16,7 @@ pub enum OriginError {
     /// Plain HTTP somewhere else than on loopback.
     #[error(
         "plain HTTP is for this machine only: browsers give a page its keys and its offline cache only over \
-         HTTPS. Give the relay a certificate (--tls-cert and --tls-key), put a reverse proxy, \
+         HTTPS. Give the relay a certificate (--tls-cert and --tls-key), let it get one (--acme), put a reverse proxy, \
          a tunnel or a tailnet's HTTPS in front of it and name its address with --public-url https://…, or \
          listen on 127.0.0.1. docs/self-hosting.md shows each"
     )]

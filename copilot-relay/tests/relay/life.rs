@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use copilot_relay::tls::TlsOptions;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::Method;
@@ -68,7 +69,7 @@ async fn it_serves_tls_with_its_own_certificate() {
         listen: "127.0.0.1:0".parse().unwrap(),
         data: folder.path().join("data"),
         public_url: None,
-        tls: Some((certificate, key)),
+        tls: Some(TlsOptions::Files { certificate, key }),
         behind_proxy: false,
         limits: copilot_relay::limits::Limits::default(),
         clock: copilot_relay::clock::Clock::system(),
