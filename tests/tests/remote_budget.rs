@@ -68,6 +68,7 @@ fn prints_beside_a_device(mebibytes: u64) {
     assert!(chat.to_string().contains("Hello."), "the newest is there");
 
     // A device reads the newest bytes of the output and nothing before them; the machine reads all.
+    // What else the session holds is far below one read.
     local.wait_for_end(&next);
     let reference = find(&json!(local.chat().turns), "copilot-output:/").expect("the output");
     let total = mebibytes * MEBIBYTE;
@@ -82,7 +83,7 @@ fn prints_beside_a_device(mebibytes: u64) {
     };
     assert_eq!(read(&mut local, 0), Ok(READ_BYTES));
     assert_eq!(read(&mut local, total - READ_BYTES), Ok(READ_BYTES));
-    assert_eq!(read(&mut phone, cut), Ok(READ_BYTES));
+    assert_eq!(read(&mut phone, cut + READ_BYTES), Ok(READ_BYTES));
     assert_eq!(read(&mut phone, total - READ_BYTES), Ok(READ_BYTES));
     let before = read(&mut phone, cut - READ_BYTES);
     assert!(

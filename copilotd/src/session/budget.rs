@@ -77,22 +77,26 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// The place of the oldest turn that devices get, when what runs costs `active` bytes. They
-    /// always get what is newest, however large; of its content they get the end.
-    fn floor(&self, active: Option<u64>) -> u64 {
+    /// What devices get when what runs costs `active` bytes: the newest turns that fit whole, and of
+    /// the one before them the words and as much of the end of its content as is left. The newest
+    /// turn is always there, however large.
+    fn reach(&self, active: Option<u64>) -> Reach {
         let mut left = self.limit.saturating_sub(active.unwrap_or(0));
         let mut is_newest = active.is_none();
         let mut floor = self.first + self.turns.len() as u64;
         for cost in self.turns.iter().rev() {
-            left = match left.checked_sub(cost.bytes()) {
-                Some(rest) => rest,
-                None if is_newest => 0,
-                None => return floor,
-            };
+            if let Some(rest) = left.checked_sub(cost.bytes()) {
+                left = rest;
+                floor -= 1;
+            } else {
+                let rest = left.checked_sub(cost.turn_bytes);
+                let cut = rest.or(is_newest.then_some(0));
+                floor -= u64::from(cut.is_some());
+                return Reach { floor, cut };
+            }
             is_newest = false;
-            floor -= 1;
         }
-        floor
+        Reach { floor, cut: None }
     }
 
     /// How many turns before `end` fit into one message, not going below `floor`.
@@ -129,11 +133,30 @@ impl Budget {
         }
     }
 
-    /// Whether devices get this content, with what the running turn references.
-    fn has(&self, floor: u64, name: &str, active: &Cost) -> bool {
-        let skip = usize::try_from(floor.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let mut visible = self.turns.iter().skip(skip).chain(std::iter::once(active));
-        visible.any(|cost| cost.contents.iter().any(|c| c == name))
+    /// How many bytes of the end of this content devices get, with what the running turn
+    /// references; `None` when it is none of theirs. `size` says how many bytes a content has.
+    fn end_of(
+        &self,
+        reach: Reach,
+        name: &str,
+        active: &Cost,
+        size: impl Fn(&str) -> u64,
+    ) -> Option<u64> {
+        let has = |cost: &Cost| cost.contents.iter().any(|c| c == name);
+        let skip = usize::try_from(reach.floor.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let mut visible = self.turns.iter().skip(skip);
+        if let Some(left) = reach.cut
+            && let Some(cost) = visible.next()
+            && has(cost)
+            && !visible.clone().any(has)
+            && !has(active)
+        {
+            // What is referenced last is the newest.
+            let after = cost.contents.iter().rev().take_while(|c| *c != name);
+            let used: u64 = after.map(|name| size(name)).sum();
+            return Some(left.saturating_sub(used));
+        }
+        (visible.any(has) || has(active)).then_some(self.limit)
     }
 }
 
@@ -158,11 +181,26 @@ fn count(shared: &Shared, store: &Store, session: &str, total: u64, limit: u64) 
     budget
 }
 
+/// How far back devices can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reach {
+    /// The place of the oldest turn.
+    floor: u64,
+    /// When that turn is not there whole: how many bytes of its content are.
+    cut: Option<u64>,
+}
+
 /// What a device may have of a session now.
 pub(super) struct Allowance {
-    /// The place of the oldest turn.
-    pub(super) floor: u64,
+    reach: Reach,
     active: Cost,
+}
+
+impl Allowance {
+    /// The place of the oldest turn.
+    pub(super) fn floor(&self) -> u64 {
+        self.reach.floor
+    }
 }
 
 impl Actor {
@@ -186,10 +224,14 @@ impl Actor {
             false => Cost::default(),
         };
         let active_bytes = works.then(|| active.bytes());
-        let floor = self.budget.as_ref().map(|b| b.floor(active_bytes));
+        let reach = self.budget.as_ref().map(|b| b.reach(active_bytes));
+        // What could not be counted is not given.
+        let nothing = || Reach {
+            floor: self.total_turns(),
+            cut: None,
+        };
         Allowance {
-            // What could not be counted is not given.
-            floor: floor.unwrap_or_else(|| self.total_turns()),
+            reach: reach.unwrap_or_else(nothing),
             active,
         }
     }
@@ -205,21 +247,21 @@ impl Actor {
         let allowance = self.allowance().await;
         let name = uri.without_range().to_string();
         let budget = self.budget.as_ref()?;
-        if !budget.has(allowance.floor, &name, &allowance.active) {
-            return None;
-        }
-        let size = self.model.shared.contents.size(uri).ok()?;
-        Some(size.saturating_sub(budget.limit)..u64::MAX)
+        let contents = &self.model.shared.contents;
+        let size = |name: &str| {
+            let uri: Option<ContentUri> = name.parse().ok();
+            uri.and_then(|uri| contents.size(&uri).ok()).unwrap_or(0)
+        };
+        let end = budget.end_of(allowance.reach, &name, &allowance.active, size)?;
+        let size = contents.size(uri).ok()?;
+        Some(size.saturating_sub(end)..u64::MAX)
     }
 
     /// The note for devices about what they do not get; `None` when they get all.
-    pub(super) fn left_out(&self, floor: u64) -> Option<Value> {
+    pub(super) fn left_out(&self, allowance: &Allowance) -> Option<Value> {
         let limit = self.budget.as_ref().map_or(0, |b| b.limit);
-        let beyond = self.budget.as_ref().is_some_and(|b| {
-            let largest = b.turns.iter().map(|c| c.content_bytes).max();
-            largest.is_some_and(|bytes| bytes > limit)
-        });
-        (floor > 0 || beyond).then(|| json!({"turns": floor, "limitBytes": limit}))
+        let Reach { floor, cut } = allowance.reach;
+        (floor > 0 || cut.is_some()).then(|| json!({"turns": floor, "limitBytes": limit}))
     }
 
     /// A turn ended, as JSON.
@@ -264,8 +306,45 @@ mod tests {
             (100, 5, &[], None, 5),
         ] {
             let budget = budget(limit, first, costs);
-            assert_eq!(budget.floor(active), floor, "{limit} {costs:?} {active:?}");
+            assert_eq!(budget.reach(active).floor, floor, "{limit} {costs:?} {active:?}");
         }
+    }
+
+    #[test]
+    fn the_turn_that_does_not_fit_whole_keeps_its_words_and_the_end_of_its_content() {
+        let cost = |turn_bytes, contents: &[(&str, u64)]| Cost {
+            turn_bytes,
+            content_bytes: contents.iter().map(|(_, bytes)| bytes).sum(),
+            contents: contents.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        let sizes = [("old", 10), ("flood", 200), ("after", 30), ("new", 20)];
+        let size = |name: &str| sizes.iter().find(|(n, _)| *n == name).map_or(0, |(_, b)| *b);
+        let budget = Budget {
+            turns: VecDeque::from([
+                cost(5, &sizes[..1]),
+                cost(10, &sizes[1..3]),
+                cost(10, &sizes[3..]),
+            ]),
+            first: 0,
+            limit: 100,
+        };
+        let end_of = |name, active: &Cost| {
+            let reach = budget.reach(None);
+            budget.end_of(reach, name, active, size)
+        };
+        let reach = Reach {
+            floor: 1,
+            cut: Some(60),
+        };
+        assert_eq!(budget.reach(None), reach);
+        let nothing = Cost::default();
+        assert_eq!(end_of("new", &nothing), Some(100));
+        assert_eq!(end_of("after", &nothing), Some(60));
+        assert_eq!(end_of("flood", &nothing), Some(30));
+        assert_eq!(end_of("old", &nothing), None);
+        assert_eq!(end_of("unknown", &nothing), None);
+        // What the running turn references is there as well.
+        assert_eq!(end_of("old", &cost(1, &sizes[..1])), Some(100));
     }
 
     #[test]
@@ -279,12 +358,12 @@ mod tests {
         assert_eq!((budget.first, budget.turns.len()), (1, 2));
         budget.push(cost(1));
         assert_eq!(
-            (budget.first, budget.turns.len(), budget.floor(None)),
+            (budget.first, budget.turns.len(), budget.reach(None).floor),
             (1, 3, 2)
         );
         budget.push(cost(500));
         assert_eq!(
-            (budget.first + budget.turns.len() as u64, budget.floor(None)),
+            (budget.first + budget.turns.len() as u64, budget.reach(None).floor),
             (5, 4)
         );
     }

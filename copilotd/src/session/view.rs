@@ -166,7 +166,7 @@ impl Actor {
         };
         let (floor, most) = match client.trust() {
             Trust::Remote => {
-                let floor = self.allowance().await.floor;
+                let floor = self.allowance().await.floor();
                 (floor, self.page_for_device(floor, before, PAGE_TURNS))
             }
             Trust::Local | Trust::Agent => (0, PAGE_TURNS),
@@ -227,11 +227,12 @@ impl Actor {
 
     /// The chat as a device gets it: what it may have of it, and as much at once as a message holds.
     async fn windowed_for_device(&mut self, turns: Option<usize>) -> ChatState {
-        let floor = self.allowance().await.floor;
+        let allowance = self.allowance().await;
+        let floor = allowance.floor();
         let most = turns.unwrap_or(usize::MAX);
         let page = self.page_for_device(floor, self.total_turns(), most);
         let mut chat = self.windowed(Some(page), floor).await;
-        if let Some(note) = self.left_out(floor) {
+        if let Some(note) = self.left_out(&allowance) {
             let meta = chat.meta.get_or_insert_default();
             meta.insert(LEFT_OUT.to_owned(), note);
         }
