@@ -478,6 +478,18 @@ pub fn errors(parts: &[ResponsePart]) -> Vec<String> {
         .collect()
 }
 
+/// The first text in a value that begins so: how references are found in a state.
+pub fn text_that_begins(value: &Value, prefix: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.starts_with(prefix).then(|| text.clone()),
+        Value::Array(items) => items.iter().find_map(|item| text_that_begins(item, prefix)),
+        Value::Object(fields) => fields
+            .values()
+            .find_map(|item| text_that_begins(item, prefix)),
+        _ => None,
+    }
+}
+
 /// A random UUID, from the kernel.
 pub fn fresh_uuid() -> String {
     let mut bytes = [0_u8; 16];

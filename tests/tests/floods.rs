@@ -1,9 +1,9 @@
 //! Output without end: it costs no memory, delays nobody for good and is kept to the last byte.
 
 use ahp_types::state::TurnState;
-use copilot_tests::attached::{Attached, spoken};
+use copilot_tests::attached::{Attached, spoken, text_that_begins};
 use copilot_tests::{Home, Scenario, SlowClients, peak_memory_bytes, say, tool};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 /// What the daemon may have in memory while a command prints more than that.
@@ -40,7 +40,8 @@ fn prints_and_keeps(mebibytes: u64) {
     let used = peak_memory_bytes(home.daemon());
     assert!(used < MEMORY_BYTES, "{} MiB", used / MEBIBYTE);
 
-    let reference = find(&json!(screen.chat().turns), "copilot-output:/").expect("the output");
+    let reference =
+        text_that_begins(&json!(screen.chat().turns), "copilot-output:/").expect("the output");
     let total = "first\n".len() as u64 + mebibytes * MEBIBYTE;
     let mut read = 0;
     while read < total {
@@ -66,7 +67,7 @@ fn prints_and_keeps(mebibytes: u64) {
 fn slow_clients_cost_little_and_find_everything_when_they_come_back() {
     let home = Home::new(flood(60));
     let (mut screen, turn) = flooding(&home);
-    let output = find(&json!(screen.chat()), "ahp-terminal:/").expect("live output");
+    let output = text_that_begins(&json!(screen.chat()), "ahp-terminal:/").expect("live output");
     let slow = SlowClients::watching(&home, screen.id(), &[output]);
     home.write("go", "");
     wait_for_the_end(&mut screen, &turn);
@@ -92,7 +93,7 @@ fn flooding(home: &Home) -> (Attached, String) {
     let turn = screen.prompt("flood");
     screen.trust_folder();
     screen.wait("live output", |_, chat| {
-        find(&json!(chat), "ahp-terminal:/")
+        text_that_begins(&json!(chat), "ahp-terminal:/")
     });
     (screen, turn)
 }
@@ -107,14 +108,4 @@ fn wait_for_the_end(screen: &mut Attached, turn: &str) {
     };
     assert_eq!(ended.state, TurnState::Complete, "{ended:?}");
     assert_eq!(spoken(&ended.response_parts), "Printed.");
-}
-
-/// The first text in a value that begins so.
-fn find(value: &Value, prefix: &str) -> Option<String> {
-    match value {
-        Value::String(text) => text.starts_with(prefix).then(|| text.clone()),
-        Value::Array(items) => items.iter().find_map(|item| find(item, prefix)),
-        Value::Object(fields) => fields.values().find_map(|item| find(item, prefix)),
-        _ => None,
-    }
 }

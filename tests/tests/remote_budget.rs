@@ -2,10 +2,10 @@
 //! note, while the machine has everything.
 
 use ahp_types::state::TurnState;
-use copilot_tests::attached::{Attached, spoken};
+use copilot_tests::attached::{Attached, spoken, text_that_begins};
 use copilot_tests::remote::Relay;
 use copilot_tests::{Home, Remote, Scenario, peak_memory_bytes, say, tool};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 /// What the daemon may have in memory, whatever a command prints.
@@ -70,7 +70,8 @@ fn prints_beside_a_device(mebibytes: u64) {
     // A device reads the newest bytes of the output and nothing before them; the machine reads all.
     // What else the session holds is far below one read.
     local.wait_for_end(&next);
-    let reference = find(&json!(local.chat().turns), "copilot-output:/").expect("the output");
+    let reference =
+        text_that_begins(&json!(local.chat().turns), "copilot-output:/").expect("the output");
     let total = mebibytes * MEBIBYTE;
     let cut = total - LIMIT_BYTES;
     let channel = local.session_channel();
@@ -90,14 +91,4 @@ fn prints_beside_a_device(mebibytes: u64) {
         before.as_ref().map_or(true, |bytes| *bytes == 0),
         "{before:?}"
     );
-}
-
-/// The first text in a value that begins so.
-fn find(value: &Value, prefix: &str) -> Option<String> {
-    match value {
-        Value::String(text) => text.starts_with(prefix).then(|| text.clone()),
-        Value::Array(items) => items.iter().find_map(|item| find(item, prefix)),
-        Value::Object(fields) => fields.values().find_map(|item| find(item, prefix)),
-        _ => None,
-    }
 }

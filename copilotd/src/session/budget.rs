@@ -306,7 +306,11 @@ mod tests {
             (100, 5, &[], None, 5),
         ] {
             let budget = budget(limit, first, costs);
-            assert_eq!(budget.reach(active).floor, floor, "{limit} {costs:?} {active:?}");
+            assert_eq!(
+                budget.reach(active).floor,
+                floor,
+                "{limit} {costs:?} {active:?}"
+            );
         }
     }
 
@@ -315,10 +319,18 @@ mod tests {
         let cost = |turn_bytes, contents: &[(&str, u64)]| Cost {
             turn_bytes,
             content_bytes: contents.iter().map(|(_, bytes)| bytes).sum(),
-            contents: contents.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            contents: contents
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
         };
         let sizes = [("old", 10), ("flood", 200), ("after", 30), ("new", 20)];
-        let size = |name: &str| sizes.iter().find(|(n, _)| *n == name).map_or(0, |(_, b)| *b);
+        let size = |name: &str| {
+            sizes
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map_or(0, |(_, b)| *b)
+        };
         let budget = Budget {
             turns: VecDeque::from([
                 cost(5, &sizes[..1]),
@@ -363,7 +375,10 @@ mod tests {
         );
         budget.push(cost(500));
         assert_eq!(
-            (budget.first + budget.turns.len() as u64, budget.reach(None).floor),
+            (
+                budget.first + budget.turns.len() as u64,
+                budget.reach(None).floor
+            ),
             (5, 4)
         );
     }
