@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use ahp_types::state::{ResponsePart, ToolCallState};
 use copilot_tests::attached::{Attached, open_input, open_permission};
 use copilot_tests::remote::Relay;
 use copilot_tests::{Home, Remote, Scenario, say, tool};
@@ -107,25 +108,53 @@ fn file(round: usize) -> String {
     format!("file-{round}")
 }
 
-/// From an answer on the device until somebody at the machine is asked the agent's next question.
+/// From an answer on the device until somebody at the machine sees that the agent has it, and until
+/// the agent asks its next question.
 fn answers(local: &mut Attached, phone: &mut Attached, beside: &str) {
     let turn = phone.prompt("ask");
-    let mut measured = Vec::new();
+    let mut goes_on = Vec::new();
+    let mut asks_again = Vec::new();
     let mut next = wait_for_question(local, 0);
     for round in 1..=ANSWERS {
         wait_for_question(phone, round - 1);
         let begin = Instant::now();
         assert_eq!(phone.answer(&next.0, &next.1, "yes"), None);
+        wait_for_calls(local, &turn, round);
+        goes_on.push(begin.elapsed());
         if round < ANSWERS {
             next = wait_for_question(local, round);
-            measured.push(begin.elapsed());
+            asks_again.push(begin.elapsed());
         }
     }
     phone.wait_for_end(&turn);
     times(
-        &format!("an answer on a device to the agent's next question{beside}"),
-        measured,
+        &format!("an answer on a device to the agent going on{beside}"),
+        goes_on,
     );
+    times(&format!("… and to its next question{beside}"), asks_again);
+}
+
+/// Waits until the agent has reported the end of so many tool calls of the turn.
+fn wait_for_calls(screen: &mut Attached, turn: &str, count: usize) {
+    screen.wait("the end of a tool call", |_, chat| {
+        let parts = match chat.active_turn.as_ref().filter(|active| active.id == turn) {
+            Some(active) => &active.response_parts,
+            None => {
+                &chat
+                    .turns
+                    .iter()
+                    .find(|ended| ended.id == turn)?
+                    .response_parts
+            }
+        };
+        let ended = parts.iter().filter(|part| match part {
+            ResponsePart::ToolCall(part) => {
+                matches!(part.tool_call, ToolCallState::Completed(_))
+            }
+            _ => false,
+        });
+        (ended.count() >= count).then_some(())
+    });
 }
 
 /// The request and the question with this number, once it is asked.
@@ -139,19 +168,22 @@ fn wait_for_question(screen: &mut Attached, round: usize) -> (String, String) {
     })
 }
 
-/// From a yes on the device until the agent has written the file and somebody at the machine is
-/// asked about the next one.
+/// From a yes on the device until somebody at the machine sees that the agent has written the file,
+/// and until it asks about the next one.
 fn permissions(home: &Home, local: &mut Attached, phone: &mut Attached, beside: &str) {
     let turn = phone.prompt("write");
-    let mut measured = Vec::new();
+    let mut goes_on = Vec::new();
+    let mut asks_again = Vec::new();
     let mut call = wait_for_file(local, 0);
     for round in 1..=ANSWERS {
         wait_for_file(phone, round - 1);
         let begin = Instant::now();
         assert_eq!(phone.confirm(&turn, &call, "allow-once"), None);
+        wait_for_calls(local, &turn, round);
+        goes_on.push(begin.elapsed());
         if round < ANSWERS {
             call = wait_for_file(local, round);
-            measured.push(begin.elapsed());
+            asks_again.push(begin.elapsed());
         }
     }
     phone.wait_for_end(&turn);
@@ -159,9 +191,10 @@ fn permissions(home: &Home, local: &mut Attached, phone: &mut Attached, beside: 
         std::fs::remove_file(home.project().join(file(round))).expect("the file was written");
     }
     times(
-        &format!("a yes on a device, the file written, to the agent's next request{beside}"),
-        measured,
+        &format!("a yes on a device to the file written and on disk{beside}"),
+        goes_on,
     );
+    times(&format!("… and to its next request{beside}"), asks_again);
 }
 
 /// The call that writes the file with this number, once somebody is asked about it.

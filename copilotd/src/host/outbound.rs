@@ -92,7 +92,14 @@ impl Delta {
 struct Item {
     bytes: Bytes,
     delta: Option<MergeableDelta>,
+    /// A reply that is still being made: it and what is behind it wait for [`Outbound::release`].
+    held: Option<u64>,
 }
+
+/// The place in a queue of a reply that is being made.
+#[must_use = "what is behind it waits until it is released"]
+#[derive(Debug)]
+pub struct Place(u64);
 
 #[derive(Debug)]
 struct MergeableDelta {
@@ -104,6 +111,14 @@ struct MergeableDelta {
 }
 
 impl Item {
+    fn message(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            delta: None,
+            held: None,
+        }
+    }
+
     fn len(&self) -> usize {
         match &self.delta {
             Some(d) if d.merged => d.delta.content.len(),
@@ -130,8 +145,7 @@ struct Closing {
 struct Queue {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Set while a reply that must come first is being made.
-    held: Option<VecDeque<Item>>,
+    next_place: u64,
     closed: Option<Closing>,
 }
 
@@ -173,7 +187,7 @@ impl Outbound {
 
     /// Queues a message.
     pub fn push(&self, bytes: Bytes) {
-        self.push_item(Item { bytes, delta: None }, false);
+        self.push_item(Item::message(bytes), false);
     }
 
     /// Queues a delta that may be merged with its neighbour until `latency` has passed.
@@ -187,6 +201,7 @@ impl Outbound {
                 due,
                 merged: false,
             }),
+            held: None,
         };
         self.push_item(item, !latency.is_zero());
     }
@@ -207,12 +222,8 @@ impl Outbound {
             return;
         }
         let merge = merge_always || queue.bytes > MERGE_ABOVE_BYTES;
-        let target = match queue.held.is_some() {
-            true => queue.held.get_or_insert_default(),
-            false => &mut queue.items,
-        };
         let added = item.len();
-        let merged = match (target.back_mut(), &item.delta) {
+        let merged = match (queue.items.back_mut(), &item.delta) {
             (
                 Some(Item {
                     delta: Some(last), ..
@@ -230,32 +241,38 @@ impl Outbound {
             _ => false,
         };
         if !merged {
-            target.push_back(item);
+            queue.items.push_back(item);
         }
         queue.bytes += added;
         drop(queue);
         self.changed.notify_one();
     }
 
-    /// From here on everything waits behind the reply that [`Outbound::release`] will bring.
-    pub fn hold(&self) {
-        self.lock().held.get_or_insert_default();
+    /// Keeps a place for a reply that is being made. What is queued from here on waits behind it
+    /// until [`Outbound::release`] brings it.
+    pub fn hold(&self) -> Place {
+        let mut queue = self.lock();
+        let place = queue.next_place;
+        queue.next_place += 1;
+        if queue.closed.is_none() {
+            queue.items.push_back(Item {
+                bytes: Bytes::new(),
+                delta: None,
+                held: Some(place),
+            });
+        }
+        Place(place)
     }
 
-    /// Queues `first` and then what was held back.
-    pub fn release(&self, first: Bytes) {
+    /// Puts the reply in its place, so that it and what is behind it may be sent.
+    pub fn release(&self, place: Place, reply: Bytes) {
         let mut queue = self.lock();
-        if queue.closed.is_some() {
-            return;
-        }
-        queue.bytes += first.len();
-        queue.items.push_back(Item {
-            bytes: first,
-            delta: None,
-        });
-        if let Some(mut held) = queue.held.take() {
-            queue.items.append(&mut held);
-        }
+        let held = queue.items.iter_mut().find(|i| i.held == Some(place.0));
+        // It is gone when the connection was closed meanwhile.
+        let Some(item) = held else { return };
+        let added = reply.len();
+        *item = Item::message(reply);
+        queue.bytes += added;
         drop(queue);
         self.changed.notify_one();
     }
@@ -281,10 +298,13 @@ impl Outbound {
                     let params = json!({ "reason": reason, "stopping": stopping });
                     return Next::Close(rpc::notification("copilot/closed", &params));
                 }
-                match delay(&queue.items) {
+                let ready = queue.items.iter().take_while(|i| i.held.is_none()).count();
+                match delay(queue.items.iter().take(ready)) {
                     None => {
-                        queue.bytes = queue.held.iter().flatten().map(Item::len).sum();
-                        return Next::Send(queue.items.drain(..).map(Item::encode).collect());
+                        let sent: Vec<Item> = queue.items.drain(..ready).collect();
+                        let bytes = sent.iter().map(Item::len).sum();
+                        queue.bytes = queue.bytes.saturating_sub(bytes);
+                        return Next::Send(sent.into_iter().map(Item::encode).collect());
                     }
                     Some(due) => due,
                 }
@@ -308,7 +328,7 @@ enum Due {
 }
 
 /// Until when the queue may still wait; `None` when it must be sent now.
-fn delay(items: &VecDeque<Item>) -> Option<Due> {
+fn delay<'a>(items: impl Iterator<Item = &'a Item>) -> Option<Due> {
     let mut earliest: Option<Instant> = None;
     for item in items {
         let due = item.delta.as_ref()?.due;
@@ -323,7 +343,6 @@ fn delay(items: &VecDeque<Item>) -> Option<Due> {
 
 fn close(queue: &mut Queue, reason: String, stopping: bool) {
     queue.items.clear();
-    queue.held = None;
     queue.bytes = 0;
     queue.closed.get_or_insert(Closing { reason, stopping });
 }
@@ -395,10 +414,33 @@ mod tests {
     async fn what_is_published_while_a_reply_is_made_comes_behind_it() {
         let outbound = Outbound::default();
         outbound.push(Bytes::from_static(b"before"));
-        outbound.hold();
+        let place = outbound.hold();
         outbound.push(Bytes::from_static(b"after"));
-        outbound.release(Bytes::from_static(b"reply"));
+        outbound.release(place, Bytes::from_static(b"reply"));
         assert_eq!(sent(outbound.next().await), ["before", "reply", "after"]);
+    }
+
+    #[tokio::test]
+    async fn replies_that_are_made_at_once_keep_their_order_whichever_is_ready_first() {
+        let outbound = Outbound::default();
+        let first = outbound.hold();
+        outbound.push(Bytes::from_static(b"of the first"));
+        let second = outbound.hold();
+        outbound.push(Bytes::from_static(b"of the second"));
+        outbound.release(second, Bytes::from_static(b"second"));
+        let early = tokio::time::timeout(Duration::ZERO, outbound.next()).await;
+        assert!(early.is_err(), "{early:?}");
+        outbound.release(first, Bytes::from_static(b"first"));
+        assert_eq!(
+            sent(outbound.next().await),
+            ["first", "of the first", "second", "of the second"]
+        );
+        assert_eq!(outbound.lock().bytes, 0);
+        // What is released to a connection that was closed meanwhile goes nowhere.
+        let late = outbound.hold();
+        outbound.close("done");
+        outbound.release(late, Bytes::from_static(b"late"));
+        assert!(sent(outbound.next().await)[0].starts_with("closed"));
     }
 
     #[tokio::test]

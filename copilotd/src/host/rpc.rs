@@ -122,6 +122,32 @@ pub fn reply<T: Serialize>(id: &Value, result: &T) -> Bytes {
     }
 }
 
+/// The same when it has at most `most` bytes; `None` when it has more, after no more work than that.
+pub fn reply_within<T: Serialize>(id: &Value, result: &T, most: usize) -> Option<Bytes> {
+    struct Bounded {
+        json: Vec<u8>,
+        most: usize,
+    }
+    impl std::io::Write for Bounded {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.json.len() + bytes.len() > self.most {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            self.json.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let json = Vec::new();
+    let mut bounded = Bounded { json, most };
+    serde_json::to_writer(&mut bounded, result).ok()?;
+    let json = String::from_utf8(bounded.json).ok()?;
+    Some(reply_raw(id, &json))
+}
+
 /// A success reply whose result is JSON already.
 pub fn reply_raw(id: &Value, result_json: &str) -> Bytes {
     Bytes::from(format!(
@@ -172,6 +198,15 @@ mod tests {
             &reply(&json!(7), &json!(null))[..],
             br#"{"jsonrpc":"2.0","id":7,"result":null}"#
         );
+    }
+
+    #[test]
+    fn a_reply_that_may_be_so_long_is_the_same_or_none() {
+        let result = json!({"x": "y".repeat(100)});
+        let whole = reply(&json!(7), &result);
+        let length = result.to_string().len();
+        assert_eq!(reply_within(&json!(7), &result, length), Some(whole));
+        assert_eq!(reply_within(&json!(7), &result, length - 1), None);
     }
 
     #[test]

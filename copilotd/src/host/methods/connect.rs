@@ -45,7 +45,7 @@ impl Host {
             .or_else(|| info.map(|i| i.name.clone()));
         introduce(client, &params.client_id, name)?;
 
-        client.outbound().hold();
+        let place = client.outbound().hold();
         let mut snapshots = Vec::new();
         for channel in &channels {
             snapshots.extend(self.snapshot(client, channel).await);
@@ -56,7 +56,7 @@ impl Host {
             "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
             "snapshots": snapshots,
         });
-        client.outbound().release(rpc::reply(&id, &result));
+        client.outbound().release(place, rpc::reply(&id, &result));
         Ok(None)
     }
 
@@ -71,7 +71,7 @@ impl Host {
             introduce(client, &params.client_id, client_name(params.meta.as_ref()))?;
         }
         let last_seen = u64::try_from(params.last_seen_server_seq).unwrap_or(u64::MAX);
-        client.outbound().hold();
+        let place = client.outbound().hold();
         let replay = self.shared.sequencer.replay(
             last_seen,
             &params.subscriptions,
@@ -105,7 +105,9 @@ impl Host {
                 json!({"type": "snapshot", "snapshots": snapshots}).to_string()
             }
         };
-        client.outbound().release(rpc::reply_raw(&id, &result));
+        client
+            .outbound()
+            .release(place, rpc::reply_raw(&id, &result));
         Ok(None)
     }
 
