@@ -220,7 +220,7 @@ async fn follow_settings(
         if fixed_level.is_none() {
             log.set_level(loaded.settings.log_level);
         }
-        host.settings_changed();
+        host.root_changed();
         if settings.changed().await.is_err() {
             return;
         }

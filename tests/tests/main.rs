@@ -23,6 +23,7 @@ mod content;
 mod conversation;
 mod crash_points;
 mod crashes;
+mod device_commands;
 mod exit_codes;
 mod fetch;
 mod floods;

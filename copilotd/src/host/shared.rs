@@ -205,14 +205,22 @@ impl Shared {
 
     /// Trusts `folder` for good. The error is a sentence.
     pub fn trust(&self, folder: &Path) -> Result<(), String> {
-        match self.trusted.trust(folder) {
-            Ok(None) => Ok(()),
-            Ok(Some(problem)) => {
-                tracing::warn!(%problem, "the trusted folders were read anew");
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
+        let problem = self.trusted.trust(folder).map_err(|e| e.to_string())?;
+        if let Some(problem) = problem {
+            tracing::warn!(%problem, "the trusted folders were read anew");
         }
+        if let Some(host) = self.host() {
+            host.root_changed();
+        }
+        Ok(())
+    }
+
+    /// The folders that are trusted for good, as far as their names are text.
+    pub fn trusted_folders(&self) -> Vec<String> {
+        let folders = self.trusted.all().into_iter();
+        folders
+            .filter_map(|f| f.into_os_string().into_string().ok())
+            .collect()
     }
 
     /// How to start the agent of this name; `None` when there is none.
