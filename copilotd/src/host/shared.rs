@@ -149,6 +149,27 @@ impl Shared {
         }
     }
 
+    /// Records something that is not part of a session's step, and waits until it is kept. What
+    /// cannot be kept is logged.
+    pub async fn record_durably(&self, record: &Record) {
+        let Some(operation) = record.operation(self.audit_keep()) else {
+            return;
+        };
+        let batch = Batch {
+            session: record.session.clone().unwrap_or_default(),
+            durable: true,
+            operations: vec![operation],
+        };
+        self.store.room().await;
+        let kept = match self.store.submit(batch) {
+            Ok(committed) => committed.await.map_err(|error| error.to_string()),
+            Err(full) => Err(full.to_string()),
+        };
+        if let Err(error) = kept {
+            tracing::error!(%error, "a record of the audit could not be kept");
+        }
+    }
+
     /// Records that a connection was refused something because of what it is.
     pub fn record_refusal(&self, client: &Client, session: Option<&str>, what: &str, reason: &str) {
         if client.is_new_refusal(what) {
