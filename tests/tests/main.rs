@@ -24,6 +24,7 @@ mod conversation;
 mod crash_points;
 mod crashes;
 mod device_commands;
+mod device_limits;
 mod exit_codes;
 mod fetch;
 mod floods;
