@@ -40,6 +40,7 @@ mod pairing;
 mod paths;
 mod plans;
 mod providers;
+mod proxies;
 mod random_inputs;
 mod reducer_fixtures;
 mod remote_answers;

@@ -68,7 +68,10 @@ pub struct Link {
     login: watch::Sender<Option<Access>>,
     login_file: PathBuf,
     own_relay: Option<own_relay::Home>,
-    client: OnceLock<reqwest::Client>,
+    /// What talks to relays on this machine, and to others.
+    clients: [OnceLock<reqwest::Client>; 2],
+    /// Something speaks for looking whether the connection still lives.
+    doubt: watch::Sender<()>,
     /// Handshakes of each device since the beginning of its minute.
     attempts: Mutex<HashMap<DeviceId, (Instant, u32)>>,
     tasks: TaskTracker,
@@ -123,7 +126,8 @@ impl Link {
             login: watch::Sender::new(login),
             login_file,
             own_relay,
-            client: OnceLock::new(),
+            clients: Default::default(),
+            doubt: watch::Sender::new(()),
             attempts: Mutex::default(),
             tasks: TaskTracker::new(),
         }))
@@ -366,7 +370,7 @@ impl Link {
             "that is not an enrolment token; the relay's owner has it (`copilot-relay enrolment-token`)"
         })?;
         let (id, name) = (self.machine.id, &self.machine.info.name);
-        let joined = api::join(self.client()?, &relay, token, id, name).await;
+        let joined = api::join(self.client(&relay)?, &relay, token, id, name).await;
         let token = joined.map_err(|e| e.to_string())?;
         let kept = KeptLogin {
             version: LOGIN_VERSION,
@@ -393,7 +397,11 @@ impl Link {
         };
         files::remove(&self.login_file).map_err(|e| e.to_string())?;
         self.login.send_replace(None);
-        if let Err(error) = api::leave(self.client()?, &access).await {
+        let left = Event::RelayLeft {
+            relay: access.relay.to_string(),
+        };
+        self.record(None, by, left).await;
+        if let Err(error) = api::leave(self.client(&access.relay)?, &access).await {
             tracing::warn!(%error, "the relay was left without a word");
         }
         Ok(true)
@@ -414,12 +422,13 @@ impl Link {
         &self.machine.info.name
     }
 
-    fn client(&self) -> Result<&reqwest::Client, String> {
-        if let Some(client) = self.client.get() {
+    fn client(&self, relay: &RelayUrl) -> Result<&reqwest::Client, String> {
+        let kept = &self.clients[usize::from(relay.is_https())];
+        if let Some(client) = kept.get() {
             return Ok(client);
         }
-        let client = api::client()?;
-        Ok(self.client.get_or_init(|| client))
+        let client = api::client(relay)?;
+        Ok(kept.get_or_init(|| client))
     }
 
     /// Whether a device may begin one more handshake.

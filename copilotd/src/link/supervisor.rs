@@ -344,12 +344,14 @@ async fn access(
     target: Target,
     own: Option<RelayUrl>,
 ) -> Result<(reqwest::Client, Access), String> {
-    let client = link.client()?.clone();
     let relay = match (target, own) {
-        (Target::Elsewhere(access), _) => return Ok((client, access)),
+        (Target::Elsewhere(access), _) => {
+            return Ok((link.client(&access.relay)?.clone(), access));
+        }
         (Target::Own, Some(relay)) => relay,
         _ => return Err("there is no relay".into()),
     };
+    let client = link.client(&relay)?.clone();
     let home = link.own_relay.as_ref().ok_or("there is no relay")?;
     if let Some(token) = home.token() {
         return Ok((client, Access { relay, token }));
