@@ -12,6 +12,7 @@ pub mod link;
 pub mod logging;
 pub mod pause;
 pub mod permissions;
+pub mod power;
 pub mod remote;
 pub mod service;
 pub mod session;

@@ -35,6 +35,7 @@ mod hostile_relay;
 mod long;
 mod managed;
 mod modes;
+mod network_change;
 mod one_shot;
 mod pairing;
 mod paths;
