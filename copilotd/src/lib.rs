@@ -12,6 +12,7 @@ pub mod link;
 pub mod logging;
 pub mod pause;
 pub mod permissions;
+pub mod power;
 pub mod remote;
 pub mod service;
 pub mod session;
@@ -220,7 +221,7 @@ async fn follow_settings(
         if fixed_level.is_none() {
             log.set_level(loaded.settings.log_level);
         }
-        host.settings_changed();
+        host.root_changed();
         if settings.changed().await.is_err() {
             return;
         }

@@ -109,6 +109,11 @@ impl Pairing {
         self.channel.code()
     }
 
+    /// Its channel, to misbehave with.
+    pub fn channel(&mut self) -> &mut DeviceChannel {
+        &mut self.channel
+    }
+
     /// Waits for what becomes of it: the device, and the session that the link
     /// was made for.
     pub fn finish(mut self) -> Result<(Device, Option<Uuid>), NotPaired> {
@@ -234,6 +239,17 @@ impl Device {
         let mut socket = self.socket()?;
         socket.say(message)?;
         Ok(socket)
+    }
+
+    /// Asks the relay for anything with this device's token; what it answers, or why not.
+    pub fn ask_relay(&self, method: &str, path: &str, body: &Value) -> Result<String, String> {
+        http::request(&self.relay, method, path, Some(&self.token), body)
+    }
+
+    /// Tries its ticket on the socket of a machine.
+    pub fn socket_of_a_machine(&self) -> Result<RelaySocket, String> {
+        let ticket = http::ticket(&self.relay, paths::TICKETS, Some(&self.token))?;
+        RelaySocket::connect_to(&self.relay, paths::MACHINE_SOCKET, &ticket.ticket)
     }
 
     /// Asks the relay to forget this device.

@@ -26,6 +26,7 @@ pub mod hostile_relay;
 mod model_server;
 mod pause;
 mod process;
+pub mod proxy;
 mod pty;
 mod random;
 pub mod remote;

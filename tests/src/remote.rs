@@ -15,6 +15,7 @@ use ipc_proto::message::Message;
 use crate::device::{Device, Pairing};
 use crate::home::Home;
 use crate::hostile_relay::HostileRelay;
+use crate::proxy::Authority;
 use crate::{binaries, until};
 
 /// A `copilot-relay` that ends with the home.
@@ -28,12 +29,25 @@ pub struct Relay {
 impl Relay {
     /// One that is reached where it listens.
     pub fn start(home: &Home) -> Self {
-        Self::spawn(home, free_address(), None)
+        Self::spawn(home, free_address(), None, &[])
+    }
+
+    /// One with a certificate for a name that leads nowhere, as behind a proxy.
+    pub fn over_tls(home: &Home, authority: &Authority, name: &str) -> Self {
+        let (certificate, key) = authority.certify(name);
+        let files = [("relay.crt", certificate), ("relay.key", key)].map(|(file, content)| {
+            let file = home.root().join(file);
+            std::fs::write(&file, content).expect("a file");
+            file.display().to_string()
+        });
+        let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1]];
+        let public = Some(format!("https://{name}"));
+        Self::spawn(home, free_address(), public, &arguments)
     }
 
     /// One that is known by the address of somebody who stands before it.
     pub fn behind(home: &Home, hostile: &HostileRelay) -> Self {
-        let relay = Self::spawn(home, free_address(), Some(hostile.url()));
+        let relay = Self::spawn(home, free_address(), Some(hostile.url()), &[]);
         hostile.pass_on_to(relay.address);
         relay
     }
@@ -45,16 +59,16 @@ impl Relay {
         let url = self.url.clone();
         drop(self);
         let own = format!("http://{address}");
-        Self::spawn(home, address, (url != own).then_some(url))
+        Self::spawn(home, address, (url != own).then_some(url), &[])
     }
 
-    fn spawn(home: &Home, address: SocketAddr, public: Option<String>) -> Self {
+    fn spawn(home: &Home, address: SocketAddr, public: Option<String>, arguments: &[&str]) -> Self {
         let data = home.root().join("relay");
         let mut command = home.command(
             binaries::binary("copilot-relay"),
             &["serve", "--listen", &address.to_string(), "--data"],
         );
-        command.arg(&data);
+        command.arg(&data).args(arguments);
         if let Some(public) = &public {
             command.args(["--public-url", public]);
         }
@@ -82,6 +96,11 @@ impl Relay {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// By which address machines and devices know it.

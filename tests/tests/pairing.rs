@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use copilot_tests::attached::Attached;
 use copilot_tests::device::{Device, NotPaired, Pairing};
 use copilot_tests::{Home, Relay, Remote, Scenario, say, until};
-use ipc_proto::control::{ControlReply, PairingProgress};
+use ipc_proto::control::{ControlReply, ControlRequest, PairingProgress};
 use link_proto::channel::RefusalReason;
 use link_proto::control::{FromDevice, ToDevice};
 use link_proto::keys::{PairingSecret, PrivateKey};
 use link_proto::links::Link;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SETTINGS: &str = r#"{"remote": {"requireGithubRepository": false}}"#;
 
@@ -110,6 +110,79 @@ fn wrong_codes_are_refused_with_words_and_the_third_ends_the_link() {
     };
     assert!(!why.is_empty());
     assert_eq!(person.devices(), []);
+}
+
+#[test]
+fn who_paired_renamed_and_revoked_is_in_the_audit_and_who_turned_remote_access_on() {
+    let home = home();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    let terminal = Attached::create(&home, "a terminal", json!({}));
+    let id = terminal.id().to_owned();
+    home.copilot(&["remote", "on", &id, "--json"])
+        .expect_code(0);
+    let (pairing, link) = person.begin_pairing(Some(&id));
+    for is_right in [false, true] {
+        let phone = Pairing::begin(&link, "phone", &home.root().join("phone")).unwrap();
+        person.wait_for_device(&pairing);
+        let code = phone.code();
+        let typed = if is_right { code } else { wrong(&code) };
+        person.type_code(&pairing, &typed);
+        assert_eq!(phone.finish().is_ok(), is_right);
+    }
+    home.copilot(&["devices", "rename", "phone", "tablet"])
+        .expect_code(0);
+    home.copilot(&["devices", "revoke", "tablet"])
+        .expect_code(0);
+    let (ended, _) = person.begin_pairing(None);
+    person.ask(ControlRequest::EndPairing {
+        pairing: ended.clone(),
+    });
+    home.copilot(&["remote", "off", &id]).expect_code(0);
+
+    let records = home.copilot(&["audit", "--json"]).json_lines();
+    let told = |record: &Value| {
+        let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+        let about = ["name", "reason", "relay"].map(text).concat();
+        let about = match record["event"].as_str() {
+            Some("config-changed") => record["config"].to_string(),
+            Some("pairing-wrong-code") => record["triesLeft"].to_string(),
+            _ => about,
+        };
+        (
+            text("event"),
+            record["by"]["name"].as_str().unwrap_or_default().to_owned(),
+            about,
+        )
+    };
+    let told: Vec<_> = records.iter().map(told).collect();
+    let line = |event: &str, by: &str, about: &str| -> (String, String, String) {
+        (event.into(), by.into(), about.into())
+    };
+    assert_eq!(
+        told,
+        [
+            line("relay-joined", "a client", relay.url()),
+            line("session-created", "a terminal", ""),
+            line("config-changed", "copilot remote", r#"{"remote":true}"#),
+            line("pairing-begun", "a client", ""),
+            line("pairing-wrong-code", "a client", "2"),
+            line("device-paired", "a client", "phone"),
+            line("device-renamed", "copilot devices", "tablet"),
+            line("device-revoked", "copilot devices", "tablet"),
+            line("pairing-begun", "a client", ""),
+            line("pairing-ended", "a client", "it was ended"),
+            line("config-changed", "copilot remote", r#"{"remote":false}"#),
+        ]
+    );
+    let begun = records.iter().find(|r| r["event"] == "pairing-begun");
+    let begun = begun.unwrap();
+    assert_eq!(begun["session"], id);
+    assert_eq!(begun["pairing"], pairing);
+    assert_eq!(begun["by"]["trust"], "local");
+    assert_eq!(begun["by"]["pid"], json!(std::process::id()));
+    home.copilot(&["audit", "verify"]).expect_code(0);
 }
 
 #[test]

@@ -407,11 +407,14 @@ fn written_cases() -> Vec<Value> {
         case(
             "root",
             "root",
-            &json!({"agents": []}),
+            &json!({"agents": [], "config": {"schema": {"type": "object", "properties": {}},
+                "values": {"copilot.trustedFolders": ["/a"]}}}),
             &[
                 json!({"type": "root/agentsChanged", "agents": [{"provider": "copilot", "displayName": "Copilot", "description": "", "models": []}]}),
                 json!({"type": "root/activeSessionsChanged", "activeSessions": 2}),
                 json!({"type": "root/configChanged", "config": {"a": 1}}),
+                json!({"type": "root/configChanged", "config": {"copilot.trustedFolders": ["/a", "/b"]}}),
+                json!({"type": "root/configChanged", "config": {"b": 2}, "replace": true}),
             ],
         ),
         case(

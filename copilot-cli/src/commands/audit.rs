@@ -203,9 +203,12 @@ fn what(record: &Value) -> String {
     };
     say(text("choice").map(str::to_owned));
     say(text("subject").map(|subject| format!("{} {subject}", text("kind").unwrap_or_default())));
-    for key in ["message", "action", "what", "title", "folder"] {
+    for key in [
+        "message", "action", "what", "title", "folder", "name", "relay",
+    ] {
         say(text(key).map(str::to_owned));
     }
+    say(text("before").map(|before| format!("was {before}")));
     if text("event") == Some("config-changed") {
         say(record.get("config").map(Value::to_string));
     }
@@ -246,6 +249,15 @@ mod tests {
         assert_eq!(
             line(&closed),
             "2026-02-25 10:00:00Z  -  daemon  oldest removed"
+        );
+        let renamed = record(
+            json!({"event": "device-renamed", "at": "2026-02-25T10:00:00.123Z",
+            "by": {"name": "copilot devices rename", "trust": "local"},
+            "device": "ab", "name": "tablet", "before": "phone"}),
+        );
+        assert_eq!(
+            line(&renamed),
+            "2026-02-25 10:00:00Z  -  copilot devices rename (local)  device renamed: tablet; was phone"
         );
         let odd = record(json!("odd"));
         assert_eq!(line(&odd).trim(), "-");

@@ -650,7 +650,7 @@ fn slash_command(text: &str) -> Option<&str> {
 }
 
 /// Commands that are messages: the host carries them out, for every client.
-const OF_THE_HOST: &[&str] = &["undo"];
+const OF_THE_HOST: &[&str] = &["rename", "undo"];
 
 fn cancel_turn(mirror: &Mirror) -> Vec<Effect> {
     let under_way = mirror.session().is_some_and(cancelling);
@@ -931,6 +931,8 @@ mod tests {
         assert!(run.app.help);
         let undo = run.enter("/undo 3");
         assert_eq!(action(&undo)["message"]["text"], "/undo 3");
+        let rename = run.enter("/rename The parser");
+        assert_eq!(action(&rename)["message"]["text"], "/rename The parser");
         assert_eq!(
             action(&run.enter("/home/ada is full"))["type"],
             "chat/turnStarted"

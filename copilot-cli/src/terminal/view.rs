@@ -174,6 +174,7 @@ fn help() -> Vec<Line> {
             "/remote [on|off]",
             "watch and steer this session from another device",
         ),
+        ("/rename TITLE", "give the session another title"),
         ("/cancel", "interrupt"),
         ("/undo [N]", "take the file changes of a turn back"),
         ("/older", "show earlier turns"),

@@ -137,6 +137,60 @@ pub enum Event {
         /// As it was told.
         reason: String,
     },
+    /// Somebody wants to pair a device: a link was made.
+    PairingBegun {
+        /// The pairing.
+        pairing: String,
+    },
+    /// A code was typed that no device showed.
+    PairingWrongCode {
+        /// The pairing.
+        pairing: String,
+        /// How many may be typed yet.
+        tries_left: u8,
+    },
+    /// A pairing ended without a device.
+    PairingEnded {
+        /// The pairing.
+        pairing: String,
+        /// As it was told.
+        reason: String,
+    },
+    /// A device is trusted from now on.
+    DevicePaired {
+        /// The pairing.
+        pairing: String,
+        /// Its id.
+        device: String,
+        /// Its name.
+        name: String,
+    },
+    /// A device got another name.
+    DeviceRenamed {
+        /// Its id.
+        device: String,
+        /// Its name now.
+        name: String,
+        /// Its name until then.
+        before: String,
+    },
+    /// A device is trusted no more.
+    DeviceRevoked {
+        /// Its id.
+        device: String,
+        /// Its name.
+        name: String,
+    },
+    /// This machine uses a relay from now on.
+    RelayJoined {
+        /// Its address.
+        relay: String,
+    },
+    /// It uses it no more.
+    RelayLeft {
+        /// Its address.
+        relay: String,
+    },
     /// Any other input of a client that took effect. Its text is in the conversation.
     Input {
         /// Type of the AHP action.

@@ -116,6 +116,19 @@ impl TrustedFolders {
             .any(|trusted| covers(&trusted))
     }
 
+    /// All of them that count and are there, sorted. Looks at the file system.
+    #[must_use]
+    pub fn all(&self) -> Vec<PathBuf> {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = stored.clone();
+        drop(stored);
+        let loaded = Arc::clone(&self.settings.borrow());
+        let named = loaded.settings.trusted_folders.iter();
+        all.extend(named.filter_map(|folder| expand_home(folder)?.canonicalize().ok()));
+        all.retain(|folder| folder.is_dir() && too_wide(folder).is_none());
+        all.into_iter().collect()
+    }
+
     /// Trusts the folder and everything in it for good. On return it is on disk. The problem,
     /// if any, is as for [`TrustedFolders::open`].
     pub fn trust(&self, folder: &Path) -> Result<Option<Problem>, TrustError> {

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use message::{message, pending_message_removed, pending_message_set, queued_messages_reordered};
 use permission::tool_call_confirmed;
 use question::{input_answer_changed, input_completed};
+pub use settings::title;
 use settings::{config_changed, title_changed};
 use turn::{turn_cancelled, turn_resumed, turn_started};
 

@@ -1,6 +1,7 @@
 //! The AHP methods: each decodes its parameters, checks trust, and replies or hands over to the
 //! session's actor.
 
+mod complete;
 mod connect;
 mod create;
 mod list;
@@ -137,6 +138,10 @@ impl Host {
             "dispatchAction" => {
                 self.dispatch_action(client, rpc::params(params)?).await?;
                 Ok(None)
+            }
+            "completions" => {
+                self.completions(client, id_or_null(), rpc::params(params)?)
+                    .await
             }
             "ping" => done(&json!(null)),
             other => Err(no_method(other)),

@@ -10,6 +10,7 @@ pub mod identity;
 mod methods;
 pub mod outbound;
 mod remote;
+mod root;
 pub mod rpc;
 pub mod sequencer;
 mod shared;
@@ -17,7 +18,7 @@ mod shared;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ahp_types::state::{AgentInfo, RootState, SessionSummary};
+use ahp_types::state::SessionSummary;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,7 @@ pub struct Host {
     /// Held while a session comes into memory, so that it comes once.
     reviving: tokio::sync::Mutex<()>,
     clients: Mutex<HashMap<u64, Arc<Client>>>,
+    root: root::Root,
     next_client: std::sync::atomic::AtomicU64,
 }
 
@@ -107,8 +109,10 @@ impl Host {
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
         shared.sequencer.open(ROOT);
         let next_client = std::sync::atomic::AtomicU64::new(1);
+        let root = root::Root::new(&shared);
         let host = Arc::new(Self {
             shared,
+            root,
             sessions: Mutex::default(),
             reviving: tokio::sync::Mutex::default(),
             clients: Mutex::default(),
@@ -437,25 +441,8 @@ impl Host {
         }
     }
 
-    /// Settings changed: what clients see of them is published.
-    pub fn settings_changed(&self) {
-        let agents = self.shared.agents();
-        let action = ahp_types::actions::RootAgentsChangedAction { agents };
-        self.shared.sequencer.publish(
-            ROOT,
-            &ahp_types::StateAction::RootAgentsChanged(action),
-            None,
-        );
-    }
-
-    fn root_state(&self) -> RootState {
-        let agents: Vec<AgentInfo> = self.shared.agents();
-        RootState {
-            agents,
-            active_sessions: None,
-            terminals: None,
-            config: None,
-            meta: None,
-        }
+    /// Settings or trusted folders changed: what clients see of them is published.
+    pub fn root_changed(&self) {
+        self.root.update(&self.shared);
     }
 }

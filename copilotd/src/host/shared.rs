@@ -149,6 +149,27 @@ impl Shared {
         }
     }
 
+    /// Records something that is not part of a session's step, and waits until it is kept. What
+    /// cannot be kept is logged.
+    pub async fn record_durably(&self, record: &Record) {
+        let Some(operation) = record.operation(self.audit_keep()) else {
+            return;
+        };
+        let batch = Batch {
+            session: record.session.clone().unwrap_or_default(),
+            durable: true,
+            operations: vec![operation],
+        };
+        self.store.room().await;
+        let kept = match self.store.submit(batch) {
+            Ok(committed) => committed.await.map_err(|error| error.to_string()),
+            Err(full) => Err(full.to_string()),
+        };
+        if let Err(error) = kept {
+            tracing::error!(%error, "a record of the audit could not be kept");
+        }
+    }
+
     /// Records that a connection was refused something because of what it is.
     pub fn record_refusal(&self, client: &Client, session: Option<&str>, what: &str, reason: &str) {
         if client.is_new_refusal(what) {
@@ -205,14 +226,22 @@ impl Shared {
 
     /// Trusts `folder` for good. The error is a sentence.
     pub fn trust(&self, folder: &Path) -> Result<(), String> {
-        match self.trusted.trust(folder) {
-            Ok(None) => Ok(()),
-            Ok(Some(problem)) => {
-                tracing::warn!(%problem, "the trusted folders were read anew");
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
+        let problem = self.trusted.trust(folder).map_err(|e| e.to_string())?;
+        if let Some(problem) = problem {
+            tracing::warn!(%problem, "the trusted folders were read anew");
         }
+        if let Some(host) = self.host() {
+            host.root_changed();
+        }
+        Ok(())
+    }
+
+    /// The folders that are trusted for good, as far as their names are text.
+    pub fn trusted_folders(&self) -> Vec<String> {
+        let folders = self.trusted.all().into_iter();
+        folders
+            .filter_map(|f| f.into_os_string().into_string().ok())
+            .collect()
     }
 
     /// How to start the agent of this name; `None` when there is none.

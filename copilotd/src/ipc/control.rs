@@ -63,7 +63,7 @@ impl Daemon {
             ControlRequest::Audit(query) => self.audit(query).await,
             ControlRequest::CheckAudit => self.check_audit().await,
             ControlRequest::Undo(wanted) => self.undo(client, wanted).await,
-            request => self.remote_control(request).await,
+            request => self.remote_control(client.who(), request).await,
         }
     }
 

@@ -12,6 +12,7 @@ use link_proto::ids::PairingId;
 
 use super::Daemon;
 use super::control::{error, unknown_request};
+use crate::audit::Who;
 use crate::link::Link;
 use crate::link::devices::{DeviceError, Paired};
 use crate::link::pairing::Progress;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 
 impl Daemon {
     /// Answers one request about remote access.
-    pub(super) async fn remote_control(&self, request: ControlRequest) -> ControlReply {
+    pub(super) async fn remote_control(&self, by: Who, request: ControlRequest) -> ControlReply {
         let link = match &self.link {
             Ok(link) => link,
             Err(why) => return error(ErrorCode::Internal, why, None),
@@ -29,10 +30,10 @@ impl Daemon {
         match request {
             ControlRequest::RemoteStatus => ControlReply::Remote(self.remote_status(link).await),
             ControlRequest::JoinRelay(join) => {
-                let joined = link.log_in(&join.relay, &join.enrolment_token.0).await;
+                let joined = link.log_in(&join.relay, &join.enrolment_token.0, by).await;
                 done(joined, ErrorCode::Invalid)
             }
-            ControlRequest::LeaveRelay => match link.log_out().await {
+            ControlRequest::LeaveRelay => match link.log_out(by).await {
                 Ok(true) => ControlReply::Done,
                 Ok(false) => error(
                     ErrorCode::NotFound,
@@ -46,10 +47,10 @@ impl Daemon {
                 ControlReply::Devices(link.devices().into_iter().map(shown).collect())
             }
             ControlRequest::RenameDevice(rename) => {
-                changed(link.rename(&rename.device, &rename.name))
+                changed(link.rename(&rename.device, &rename.name, by).await)
             }
-            ControlRequest::RevokeDevice { device } => changed(link.revoke(&device)),
-            ControlRequest::BeginPairing { session } => begin(link, session).await,
+            ControlRequest::RevokeDevice { device } => changed(link.revoke(&device, by).await),
+            ControlRequest::BeginPairing { session } => begin(link, session, by).await,
             ControlRequest::AwaitPairing(AwaitPairing { pairing, known }) => {
                 let known = known.and_then(into);
                 let progress = match pairing.parse() {
@@ -61,10 +62,10 @@ impl Daemon {
                     None => no_pairing(),
                 }
             }
-            ControlRequest::TypeCode(typed) => type_code(link, &typed),
+            ControlRequest::TypeCode(typed) => type_code(link, &typed, by).await,
             ControlRequest::EndPairing { pairing } => match pairing.parse() {
                 Ok(id) => {
-                    link.end_pairing(id);
+                    link.end_pairing(id, &by);
                     ControlReply::Done
                 }
                 Err(_) => no_pairing(),
@@ -106,12 +107,12 @@ impl Daemon {
     }
 }
 
-async fn begin(link: &Arc<Link>, session: Option<String>) -> ControlReply {
+async fn begin(link: &Arc<Link>, session: Option<String>, by: Who) -> ControlReply {
     let session = match session.map(|s| uuid::Uuid::try_parse(&s)).transpose() {
         Ok(session) => session,
         Err(_) => return error(ErrorCode::Invalid, "that is not the id of a session", None),
     };
-    match link.begin_pairing(session).await {
+    match link.begin_pairing(session, by).await {
         Ok(begun) => ControlReply::PairingBegun(PairingBegun {
             pairing: begun.id.to_string(),
             link: Secret((*begun.link).clone()),
@@ -124,11 +125,11 @@ async fn begin(link: &Arc<Link>, session: Option<String>) -> ControlReply {
     }
 }
 
-fn type_code(link: &Link, typed: &TypeCode) -> ControlReply {
+async fn type_code(link: &Link, typed: &TypeCode, by: Who) -> ControlReply {
     let Ok(id) = typed.pairing.parse::<PairingId>() else {
         return no_pairing();
     };
-    match link.type_code(id, &typed.code.0) {
+    match link.type_code(id, &typed.code.0, by).await {
         Ok(device) => ControlReply::Pairing(PairingProgress::Paired {
             device: device.id.to_string(),
             name: device.name,

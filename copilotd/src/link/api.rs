@@ -48,8 +48,13 @@ pub(super) enum RelayError {
 ///
 /// # Errors
 /// When this system has no usable certificates.
-pub(super) fn client() -> Result<Client, String> {
-    Client::builder()
+pub(super) fn client(relay: &RelayUrl) -> Result<Client, String> {
+    let builder = match relay.is_https() {
+        true => Client::builder(),
+        // Only what is on this machine goes without TLS, and a proxy is somewhere else.
+        false => Client::builder().no_proxy(),
+    };
+    builder
         .user_agent(crate::BUILD)
         .http1_only()
         .connect_timeout(PATIENCE)

@@ -25,6 +25,8 @@ use super::wire::{self, Message, Way, Wire};
 const MAX_CHANNELS: usize = 64;
 /// How long the relay has for its first word, and to take a message.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection that is in doubt has to prove that it lives.
+const PROOF: Duration = Duration::from_secs(3);
 /// A clock that went on by so much more than this program ran: the machine slept.
 const SLEPT: Duration = Duration::from_secs(15);
 
@@ -201,6 +203,7 @@ impl Connection {
         let (ended, mut endings) = mpsc::channel::<(u32, u64)>(MAX_CHANNELS);
         let mut devices = self.link.devices.watch();
         let mut pairings = self.link.pairings_changed.subscribe();
+        let mut doubt = self.link.doubt.subscribe();
         pairings.mark_changed();
         loop {
             let wake = self.pong_due.unwrap_or(self.next_ping).min(self.next_ping);
@@ -218,6 +221,7 @@ impl Connection {
                 }
                 _ = devices.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
                 _ = pairings.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
+                _ = doubt.changed() => self.ping(PROOF).await.map_err(|why| (why, Kind::Failed)),
                 () = tokio::time::sleep_until(wake.into()) => self.beat().await,
             };
             if let Err(end) = done {
@@ -352,15 +356,22 @@ impl Connection {
             return Err(("the relay does not answer any more".into(), Kind::Failed));
         }
         if self.next_ping <= now {
-            self.pings += 1;
-            self.next_ping = now + self.interval();
-            let due = now + Duration::from_millis(PONG_TIMEOUT_MS);
-            self.pong_due.get_or_insert(due);
-            let ping = FromMachine::Ping { n: self.pings };
-            let sent = send(&self.wire.outgoing, &ping).await;
+            let patience = Duration::from_millis(PONG_TIMEOUT_MS);
+            let sent = self.ping(patience).await;
             sent.map_err(|why| (why, Kind::Failed))?;
         }
         Ok(())
+    }
+
+    /// Asks the relay for a pong, which is to come in time.
+    async fn ping(&mut self, patience: Duration) -> Result<(), String> {
+        let now = Instant::now();
+        self.pings += 1;
+        self.next_ping = now + self.interval();
+        let due = now + patience;
+        self.pong_due = Some(self.pong_due.map_or(due, |before| before.min(due)));
+        let ping = FromMachine::Ping { n: self.pings };
+        send(&self.wire.outgoing, &ping).await
     }
 
     /// Tells the relay what it does not know yet of devices and pairings.

@@ -12,7 +12,9 @@ mod connection;
 pub mod devices;
 mod files;
 mod identity;
+mod network;
 mod next;
+mod outside;
 mod own_relay;
 pub mod pairing;
 mod poll;
@@ -33,6 +35,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::audit::{Event, Record, Who};
 use crate::host::Host;
 use crate::remote::{LinkState, LinkStatus};
 use api::Access;
@@ -67,7 +70,10 @@ pub struct Link {
     login: watch::Sender<Option<Access>>,
     login_file: PathBuf,
     own_relay: Option<own_relay::Home>,
-    client: OnceLock<reqwest::Client>,
+    /// What talks to relays on this machine, and to others.
+    clients: [OnceLock<reqwest::Client>; 2],
+    /// Something speaks for looking whether the connection still lives.
+    doubt: watch::Sender<()>,
     /// Handshakes of each device since the beginning of its minute.
     attempts: Mutex<HashMap<DeviceId, (Instant, u32)>>,
     tasks: TaskTracker,
@@ -122,7 +128,8 @@ impl Link {
             login: watch::Sender::new(login),
             login_file,
             own_relay,
-            client: OnceLock::new(),
+            clients: Default::default(),
+            doubt: watch::Sender::new(()),
             attempts: Mutex::default(),
             tasks: TaskTracker::new(),
         }))
@@ -143,19 +150,61 @@ impl Link {
     ///
     /// # Errors
     /// When there is no such device, or it cannot be kept.
-    pub fn rename(&self, device: &str, name: &str) -> Result<(), DeviceError> {
-        self.devices.rename(device_id(device)?, name)
+    pub async fn rename(&self, device: &str, name: &str, by: Who) -> Result<(), DeviceError> {
+        let id = device_id(device)?;
+        let before = self.devices.find(id).map(|d| d.name);
+        self.devices.rename(id, name)?;
+        let renamed = Event::DeviceRenamed {
+            device: id.to_string(),
+            name: self.devices.find(id).map(|d| d.name).unwrap_or_default(),
+            before: before.unwrap_or_default(),
+        };
+        self.record(None, by, renamed).await;
+        Ok(())
     }
 
     /// Trusts a device no more, and cuts it off.
     ///
     /// # Errors
     /// When there is no such device, or it cannot be kept.
-    pub fn revoke(&self, device: &str) -> Result<(), DeviceError> {
+    pub async fn revoke(&self, device: &str, by: Who) -> Result<(), DeviceError> {
         let id = device_id(device)?;
+        let name = self.devices.find(id).map(|d| d.name).unwrap_or_default();
         self.devices.revoke(id)?;
         tracing::info!(device = %id, "a device was revoked");
+        let device = id.to_string();
+        let revoked = Event::DeviceRevoked { device, name };
+        self.record(None, by, revoked).await;
         Ok(())
+    }
+
+    /// Records something for good before anybody is told of it.
+    async fn record(&self, session: Option<Uuid>, by: Who, event: Event) {
+        let session = session.map(|id| id.to_string());
+        let record = Record::now(session.as_deref(), by, event);
+        self.host.shared.record_durably(&record).await;
+    }
+
+    /// Changes the pairings, and records which of them ended by it, and by whom.
+    fn pairings<T>(&self, by: &Who, change: impl FnOnce(&mut Pairings, Instant) -> T) -> T {
+        let (result, ended) = {
+            let mut pairings = lock(&self.pairings);
+            (change(&mut pairings, Instant::now()), pairings.take_ended())
+        };
+        for ended in ended {
+            let by = match ended.is_by_itself() {
+                true => Who::daemon(),
+                false => by.clone(),
+            };
+            let session = ended.session.map(|id| id.to_string());
+            let event = Event::PairingEnded {
+                pairing: ended.id.to_string(),
+                reason: ended.why.to_owned(),
+            };
+            let record = Record::now(session.as_deref(), by, event);
+            self.host.shared.record(&record);
+        }
+        result
     }
 
     /// Makes a pairing link, for a session or for none, once the relay can be reached: a link that
@@ -163,16 +212,19 @@ impl Link {
     ///
     /// # Errors
     /// Why there is no link, in words for people.
-    pub async fn begin_pairing(&self, session: Option<Uuid>) -> Result<Begun, String> {
+    pub async fn begin_pairing(&self, session: Option<Uuid>, by: Who) -> Result<Begun, String> {
         let id = PairingId::generate().map_err(|e| e.to_string())?;
         let secret = PairingSecret::generate().map_err(|e| e.to_string())?;
-        lock(&self.pairings).open(id, secret.clone(), session, Instant::now());
+        let pairing = id.to_string();
+        self.record(session, by.clone(), Event::PairingBegun { pairing })
+            .await;
+        self.pairings(&by, |p, now| p.open(id, secret.clone(), session, now));
         self.pairings_changed.send_replace(());
         let relay = self.connected_relay().await;
-        let relay = relay.inspect_err(|_| self.end_pairing(id))?;
+        let relay = relay.inspect_err(|_| self.end_pairing(id, &by))?;
         self.relay_knows(id)
             .await
-            .inspect_err(|_| self.end_pairing(id))?;
+            .inspect_err(|_| self.end_pairing(id, &by))?;
         let offer = PairingOffer {
             machine_id: self.machine.id,
             machine_key: self.machine.key.public(),
@@ -231,7 +283,7 @@ impl Link {
         let end = Instant::now() + patience;
         loop {
             changed.mark_unchanged();
-            let now = lock(&self.pairings).progress(id, Instant::now());
+            let now = self.pairings(&Who::daemon(), |p, now| p.progress(id, now));
             if now.is_none() || now.as_ref() != known {
                 return now;
             }
@@ -251,13 +303,24 @@ impl Link {
     ///
     /// # Errors
     /// Why nothing was paired, in words for people; with how many codes may be typed yet.
-    pub fn type_code(&self, id: PairingId, code: &str) -> Result<Paired, (String, Option<u8>)> {
-        let now = Instant::now();
-        let typed = lock(&self.pairings).type_code(id, code, now);
+    pub async fn type_code(
+        &self,
+        id: PairingId,
+        code: &str,
+        by: Who,
+    ) -> Result<Paired, (String, Option<u8>)> {
+        let typed = self.pairings(&by, |p, now| p.type_code(id, code, now));
+        let session = lock(&self.pairings).session_of(id);
+        let pairing = id.to_string();
         self.pairings_changed.send_replace(());
         let waiting = match typed {
             Typed::Right(waiting) => waiting,
             Typed::Wrong(left) => {
+                let wrong = Event::PairingWrongCode {
+                    pairing,
+                    tries_left: left,
+                };
+                self.record(session, by, wrong).await;
                 let tries = if left == 1 { "try is" } else { "tries are" };
                 let words = format!("that is not the code; {left} {tries} left");
                 return Err((words, Some(left)));
@@ -272,7 +335,13 @@ impl Link {
         };
         let device = self.devices.add(waiting.key, &waiting.name);
         let device = device.map_err(|error| (error.to_string(), None))?;
-        let session = lock(&self.pairings).paired(id, &device, now);
+        let session = self.pairings(&by, |p, now| p.paired(id, &device, now));
+        let paired = Event::DevicePaired {
+            pairing,
+            device: device.id.to_string(),
+            name: device.name.clone(),
+        };
+        self.record(session, by, paired).await;
         self.pairings_changed.send_replace(());
         tracing::info!(device = %device.id, name = %device.name, "a device was paired");
         let paired = Verdict::Paired {
@@ -285,8 +354,8 @@ impl Link {
     }
 
     /// Ends a pairing.
-    pub fn end_pairing(&self, id: PairingId) {
-        lock(&self.pairings).end(id, Instant::now());
+    pub fn end_pairing(&self, id: PairingId, by: &Who) {
+        self.pairings(by, |p, now| p.end(id, now));
         self.pairings_changed.send_replace(());
     }
 
@@ -294,7 +363,7 @@ impl Link {
     ///
     /// # Errors
     /// Why it is not used, in words for people.
-    pub async fn log_in(&self, relay: &str, enrolment_token: &str) -> Result<(), String> {
+    pub async fn log_in(&self, relay: &str, enrolment_token: &str, by: Who) -> Result<(), String> {
         let relay: RelayUrl = relay
             .parse()
             .map_err(|e: links::RelayUrlError| e.to_string())?;
@@ -303,7 +372,7 @@ impl Link {
             "that is not an enrolment token; the relay's owner has it (`copilot-relay enrolment-token`)"
         })?;
         let (id, name) = (self.machine.id, &self.machine.info.name);
-        let joined = api::join(self.client()?, &relay, token, id, name).await;
+        let joined = api::join(self.client(&relay)?, &relay, token, id, name).await;
         let token = joined.map_err(|e| e.to_string())?;
         let kept = KeptLogin {
             version: LOGIN_VERSION,
@@ -311,6 +380,10 @@ impl Link {
             token: token.clone(),
         };
         files::write(&self.login_file, &kept).map_err(|e| e.to_string())?;
+        let joined = Event::RelayJoined {
+            relay: relay.to_string(),
+        };
+        self.record(None, by, joined).await;
         self.login.send_replace(Some(Access { relay, token }));
         Ok(())
     }
@@ -320,13 +393,17 @@ impl Link {
     ///
     /// # Errors
     /// When it is still used, in words for people.
-    pub async fn log_out(&self) -> Result<bool, String> {
+    pub async fn log_out(&self, by: Who) -> Result<bool, String> {
         let Some(access) = self.login.borrow().clone() else {
             return Ok(false);
         };
         files::remove(&self.login_file).map_err(|e| e.to_string())?;
         self.login.send_replace(None);
-        if let Err(error) = api::leave(self.client()?, &access).await {
+        let left = Event::RelayLeft {
+            relay: access.relay.to_string(),
+        };
+        self.record(None, by, left).await;
+        if let Err(error) = api::leave(self.client(&access.relay)?, &access).await {
             tracing::warn!(%error, "the relay was left without a word");
         }
         Ok(true)
@@ -347,12 +424,13 @@ impl Link {
         &self.machine.info.name
     }
 
-    fn client(&self) -> Result<&reqwest::Client, String> {
-        if let Some(client) = self.client.get() {
+    fn client(&self, relay: &RelayUrl) -> Result<&reqwest::Client, String> {
+        let kept = &self.clients[usize::from(relay.is_https())];
+        if let Some(client) = kept.get() {
             return Ok(client);
         }
-        let client = api::client()?;
-        Ok(self.client.get_or_init(|| client))
+        let client = api::client(relay)?;
+        Ok(kept.get_or_init(|| client))
     }
 
     /// Whether a device may begin one more handshake.
@@ -366,11 +444,11 @@ impl Link {
     }
 
     fn knock(&self, id: PairingId) -> Result<PairingSecret, &'static str> {
-        lock(&self.pairings).knock(id, Instant::now())
+        self.pairings(&Who::daemon(), |p, now| p.knock(id, now))
     }
 
     fn wait_for_code(&self, id: PairingId, waiting: Waiting) {
-        lock(&self.pairings).wait(id, waiting, Instant::now());
+        self.pairings(&Who::daemon(), |p, now| p.wait(id, waiting, now));
         self.pairings_changed.send_replace(());
     }
 
@@ -380,11 +458,11 @@ impl Link {
 
     /// Until when pairings need the link, as far as is known now.
     fn pairings_need_link_until(&self) -> Option<Instant> {
-        lock(&self.pairings).link_until(Instant::now())
+        self.pairings(&Who::daemon(), Pairings::link_until)
     }
 
     fn open_pairings(&self) -> Vec<(PairingId, Duration)> {
-        lock(&self.pairings).open_now(Instant::now())
+        self.pairings(&Who::daemon(), Pairings::open_now)
     }
 }
 

@@ -120,6 +120,26 @@ struct Pairing {
     /// Whether the relay has heard of it: before that its link leads nowhere.
     announced: bool,
     outcome: Option<(Instant, Progress)>,
+    /// Whether its end was given out by [`Pairings::take_ended`].
+    reported: bool,
+}
+
+/// A pairing that ended without a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub id: PairingId,
+    /// The session that its link was made for.
+    pub session: Option<Uuid>,
+    /// For people.
+    pub why: &'static str,
+}
+
+impl Ended {
+    /// Whether it ended because its time was over, which is nobody's doing.
+    pub fn is_by_itself(&self) -> bool {
+        self.why == EXPIRED
+    }
 }
 
 impl Pairing {
@@ -180,6 +200,7 @@ impl Pairings {
             waiting: Vec::new(),
             announced: false,
             outcome: None,
+            reported: false,
         });
     }
 
@@ -261,6 +282,11 @@ impl Pairings {
         Typed::Wrong(left)
     }
 
+    /// The session that a link was made for.
+    pub fn session_of(&self, id: PairingId) -> Option<Uuid> {
+        self.all.iter().find(|p| p.id == id)?.session
+    }
+
     /// The device whose code was typed is kept: the link is used, and the session it was made for.
     pub fn paired(&mut self, id: PairingId, device: &Paired, now: Instant) -> Option<Uuid> {
         let pairing = self.find(id, now)?;
@@ -278,6 +304,25 @@ impl Pairings {
             let refusal = refused(RefusalReason::Declined, DECLINED);
             pairing.end(now, Progress::Ended("it was ended"), &refusal);
         }
+    }
+
+    /// Those that ended without a device, each once.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for pairing in self.all.iter_mut().filter(|p| !p.reported) {
+            let Some((_, outcome)) = &pairing.outcome else {
+                continue;
+            };
+            pairing.reported = true;
+            if let Progress::Ended(why) = outcome {
+                ended.push(Ended {
+                    id: pairing.id,
+                    session: pairing.session,
+                    why,
+                });
+            }
+        }
+        ended
     }
 
     /// The relay has heard of it.
@@ -437,6 +482,34 @@ mod tests {
             Some(Progress::Paired { .. })
         ));
         assert!(pairings.open_now(now).is_empty());
+    }
+
+    #[test]
+    fn every_end_without_a_device_is_reported_once() {
+        let now = Instant::now();
+        let mut pairings = opened(now);
+        assert_eq!(pairings.take_ended(), []);
+        let late = now + Duration::from_millis(PAIRING_LIFETIME_MS);
+        pairings.open_now(late);
+        let ended = pairings.take_ended();
+        assert_eq!((ended[0].id, ended[0].why), (ID, EXPIRED));
+        assert!(ended[0].is_by_itself());
+        assert_eq!(pairings.take_ended(), []);
+
+        let mut pairings = opened(now);
+        pairings.end(ID, now);
+        let ended = pairings.take_ended();
+        assert_eq!((ended.len(), ended[0].why), (1, "it was ended"));
+        assert!(!ended[0].is_by_itself());
+
+        // A device that was paired is another story.
+        let mut pairings = opened(now);
+        let (code, _heard) = came(&mut pairings, now);
+        let Typed::Right(waiting) = pairings.type_code(ID, &code, now) else {
+            panic!("the code is not right")
+        };
+        pairings.paired(ID, &kept(&waiting), now);
+        assert_eq!(pairings.take_ended(), []);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::api::{self, Access};
 use super::backoff::{Backoff, HEALTHY, random};
 use super::connection::{self, End, Kind};
 use super::next::{Connection, Goal, OwnRelay, Step, Wanted, next};
+use super::outside::{Happened, Outside};
 use super::own_relay::{self, Running};
 use super::wire::Way;
 use super::{Link, lock};
@@ -81,6 +82,7 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
     let mut managed = shared.watch_managed();
     let mut pairings = link.pairings_changed.subscribe();
     let mut login = link.login.subscribe();
+    let mut outside = Outside::default();
     loop {
         sessions.mark_unchanged();
         settings.mark_unchanged();
@@ -88,6 +90,7 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
         pairings.mark_unchanged();
         login.mark_unchanged();
         let wanted = supervisor.wanted();
+        outside.watch(wanted != Wanted::Nothing);
         let step = next(
             wanted,
             supervisor.own,
@@ -111,6 +114,7 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
             () = stop.cancelled() => break,
             Some(event) = told.recv() => supervisor.told(event),
             why = own_relay_end(&mut supervisor.running) => supervisor.own_relay_failed(why),
+            happened = outside.next() => supervisor.happened(happened),
             _ = sessions.changed() => {}
             _ = settings.changed() => {}
             _ = managed.changed() => {}
@@ -311,6 +315,32 @@ impl Supervisor {
         self.set_status(|status| status.become_state(LinkState::Reconnecting, Some(why)));
     }
 
+    /// Something happened around the link. It is tried at once, however often that failed before.
+    fn happened(&mut self, happened: Happened) {
+        self.backoff.reset();
+        let is_up = self.link.host.shared.link.status().state == LinkState::Connected;
+        match (self.connection, happened) {
+            (Connection::Down, _) => return,
+            (Connection::Failed(_), _) => {}
+            (Connection::Alive(_), Happened::NetworkChanged) if is_up => {
+                self.link.doubt.send_replace(());
+                return;
+            }
+            (Connection::Alive(_), _) => {
+                self.attempt += 1;
+                self.task = None;
+                let why = match happened {
+                    Happened::WokeUp => "this machine slept",
+                    Happened::NetworkChanged => "the network changed",
+                };
+                let why = Some(why.to_owned());
+                self.set_status(|status| status.become_state(LinkState::Reconnecting, why));
+            }
+        }
+        tracing::info!(?happened, "the link is tried at once");
+        self.connection = Connection::Failed(Instant::now());
+    }
+
     fn own_relay_failed(&mut self, why: String) {
         tracing::warn!(%why, "the own relay");
         self.running = None;
@@ -344,12 +374,14 @@ async fn access(
     target: Target,
     own: Option<RelayUrl>,
 ) -> Result<(reqwest::Client, Access), String> {
-    let client = link.client()?.clone();
     let relay = match (target, own) {
-        (Target::Elsewhere(access), _) => return Ok((client, access)),
+        (Target::Elsewhere(access), _) => {
+            return Ok((link.client(&access.relay)?.clone(), access));
+        }
         (Target::Own, Some(relay)) => relay,
         _ => return Err("there is no relay".into()),
     };
+    let client = link.client(&relay)?.clone();
     let home = link.own_relay.as_ref().ok_or("there is no relay")?;
     if let Some(token) = home.token() {
         return Ok((client, Access { relay, token }));

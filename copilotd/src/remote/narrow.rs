@@ -10,7 +10,7 @@ use crate::agent::questions::TRUST;
 use crate::host::identity::Trust;
 
 /// The methods of a device.
-const METHODS: [&str; 10] = [
+const METHODS: [&str; 11] = [
     "initialize",
     "reconnect",
     "subscribe",
@@ -20,6 +20,7 @@ const METHODS: [&str; 10] = [
     "fetchTurns",
     "resourceRead",
     "dispatchAction",
+    "completions",
     "ping",
 ];
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::agent::AgentConnection;
 use super::autopilot::Run;
 use super::budget::Budget;
+use super::commands;
 use super::commit::Unkept;
 use super::inbox::Inbox;
 use super::persist::{Extras, Revived, Unreadable};
@@ -84,6 +85,10 @@ pub(super) struct Actor {
     pub(super) undo: Undo,
     /// What the agent is told with its next prompt.
     pub(super) for_agent: Vec<String>,
+    /// Who sent each message that waits, as far as this life of the session knows.
+    pub(super) pending_by: std::collections::HashMap<String, Who>,
+    /// Whose message the running turn began with.
+    pub(super) turn_by: Option<Who>,
     /// Whose input this step is.
     pub(super) step_by: Option<Who>,
     /// Whether this life of the session came from the store and nothing was asked since.
@@ -150,6 +155,8 @@ impl Actor {
             pending_operations: Vec::new(),
             undo,
             for_agent: Vec::new(),
+            pending_by: std::collections::HashMap::new(),
+            turn_by: None,
             step_by: None,
             stored: false,
             quiet_since: None,
@@ -323,6 +330,12 @@ impl Actor {
                 self.fetch_turns(&client, &request_id, cursor.as_deref())
                     .await;
             }
+            Input::Completions {
+                client,
+                request_id,
+                channel,
+                typed,
+            } => self.complete(&client, &request_id, &channel, &typed),
             Input::Undo {
                 by,
                 number,
@@ -390,7 +403,7 @@ impl Actor {
             Some(reason) if admitted.is_ok() => Err(reason),
             _ => admitted,
         };
-        let admitted = match super::undo::refused_to(identity.trust, &action) {
+        let admitted = match commands::refused(identity.trust, &action) {
             Some(reason) => Err(reason),
             None => admitted,
         };
@@ -461,7 +474,12 @@ impl Actor {
         origin: &ActionOrigin,
     ) -> bool {
         match admitted {
-            Admitted::StartTurn(action) => self.start_turn(action, Some(origin)),
+            Admitted::StartTurn(action) => {
+                self.start_turn(action, Some(origin));
+                if self.go_on {
+                    self.start_next();
+                }
+            }
             Admitted::Resume(action) => return self.resume_turn(action, origin),
             Admitted::Cancel(turn) => {
                 self.record_cancel(turn);
@@ -472,12 +490,15 @@ impl Actor {
                 self.complete_input(action, answer, Some(origin))
             }
             Admitted::Configure(action) => {
-                return self.configure(action, origin, &client.identity().name);
+                return self.configure(action, Some(origin), &client.identity().name);
             }
             Admitted::Pend(action) => {
-                let action = StateAction::ChatPendingMessageSet(action);
-                let applied = self.model.chat(action, Some(origin));
-                self.hand_over_steering();
+                self.pending_by.insert(action.id.clone(), client.who());
+                let set = StateAction::ChatPendingMessageSet(action.clone());
+                let applied = self.model.chat(set, Some(origin));
+                if !self.obey_at_once(&action) {
+                    self.hand_over_steering();
+                }
                 self.start_next();
                 return applied;
             }
@@ -486,6 +507,7 @@ impl Actor {
                 let action = StateAction::ChatPendingMessageRemoved(action);
                 let applied = self.model.chat(action, Some(origin));
                 self.model.remember_spent(&id);
+                self.pending_by.remove(&id);
                 return applied;
             }
             Admitted::Apply(action) => {

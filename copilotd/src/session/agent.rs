@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::Input;
 use super::actor::{Actor, one_line};
 use super::autopilot::Ended;
+use super::commands::{self, OfAgent};
 use super::turn::{End, Phase};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::modes::AgentModes;
@@ -63,6 +64,8 @@ pub(super) struct AgentConnection {
     open: OpenRequests<Purpose>,
     abilities: Abilities,
     modes: AgentModes,
+    /// The commands that it says it has.
+    pub(super) commands: Vec<OfAgent>,
     /// When it is confined as a whole: whether that is so for plan mode.
     pub(super) confined_for_plan: Option<bool>,
     /// Whether a prompt can be sent.
@@ -199,6 +202,7 @@ impl Actor {
                     open,
                     abilities,
                     modes: AgentModes::default(),
+                    commands: Vec::new(),
                     confined_for_plan: confined.ok().flatten().map(|c| c.for_plan),
                     ready: false,
                     ready_by: Instant::now() + shared.agent_start_limit,
@@ -265,16 +269,25 @@ impl Actor {
     }
 
     fn notified(&mut self, method: &str, params: &RawValue) {
+        if method != "session/update" {
+            return;
+        }
         // Outside a turn there is nothing to show; while a conversation is loaded its old messages
         // come again and are in the history already.
         let prompting = self
             .turn
             .as_ref()
             .is_some_and(|t| t.phase == Phase::Prompting);
-        if method != "session/update" || !prompting {
-            return;
-        }
         match serde_json::from_str::<SessionNotification>(params.get()) {
+            Ok(SessionNotification {
+                update: SessionUpdate::AvailableCommandsUpdate(update),
+                ..
+            }) => {
+                if let Some(agent) = &mut self.agent {
+                    agent.commands = commands::of_agent(update.available_commands);
+                }
+            }
+            Ok(_) if !prompting => {}
             Ok(notification) => {
                 if let SessionUpdate::CurrentModeUpdate(update) = &notification.update {
                     self.agent_switched_mode(&update.current_mode_id.0);

@@ -14,6 +14,10 @@ impl Actor {
             agent: &agent,
         };
         for outgoing in outbox {
+            let step = Step {
+                client: outgoing.by.as_ref().or(step.client),
+                ..step
+            };
             let from_client = outgoing.origin.is_some();
             if let Some((by, event)) = audit::of_step(&step, &outgoing.action, from_client) {
                 self.record(by, event);

@@ -115,6 +115,7 @@ impl Actor {
             on_chat,
             action,
             origin,
+            ..
         } in &outbox
         {
             let channel = match on_chat {

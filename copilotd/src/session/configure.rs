@@ -21,7 +21,7 @@ impl Actor {
     pub(super) fn configure(
         &mut self,
         action: SessionConfigChangedAction,
-        origin: &ActionOrigin,
+        origin: Option<&ActionOrigin>,
         who: &str,
     ) -> bool {
         let before = (self.mode(), self.allows_all());
@@ -29,7 +29,7 @@ impl Actor {
             self.forget_remote_history();
         }
         let action = StateAction::SessionConfigChanged(action);
-        let applied = self.model.session(action, Some(origin));
+        let applied = self.model.session(action, origin);
         self.put_devices_out();
         let after = (self.mode(), self.allows_all());
         match (before.0, after.0) {

@@ -9,6 +9,7 @@ mod agent;
 mod audit;
 mod autopilot;
 mod budget;
+pub(crate) mod commands;
 mod commit;
 mod configure;
 pub mod confine;
@@ -155,6 +156,17 @@ pub enum Input {
         request_id: Value,
         /// From an earlier snapshot or page.
         cursor: Option<String>,
+    },
+    /// What can be typed here?
+    Completions {
+        /// Who.
+        client: Arc<Client>,
+        /// JSON-RPC id to reply to.
+        request_id: Value,
+        /// The channel it is asked for on.
+        channel: String,
+        /// What was typed, up to the cursor.
+        typed: String,
     },
     /// Take the file changes of a turn back, or say what that would do.
     Undo {

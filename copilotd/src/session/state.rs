@@ -14,6 +14,7 @@ use super::persist::Revived;
 use super::plan::Version;
 use super::{NewSession, chat_uri, mode, remote, session_uri};
 use crate::agent::translate::Todo;
+use crate::audit::Who;
 use crate::host::Shared;
 use crate::host::admit::Answer;
 
@@ -28,6 +29,8 @@ pub(super) struct Outgoing {
     pub(super) on_chat: bool,
     pub(super) action: StateAction,
     pub(super) origin: Option<ActionOrigin>,
+    /// Whose doing it is, when that is not who caused the step.
+    pub(super) by: Option<Who>,
 }
 
 /// Session and chat as AHP has them.
@@ -206,6 +209,7 @@ impl Model {
             on_chat,
             action,
             origin,
+            by: None,
         });
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::actor::{Actor, one_line};
 use super::autopilot::{Ended, Next};
+use super::commands::{self, Command};
 use super::permission::OpenPermission;
 use super::plan::OpenPlan;
 use super::question::OpenQuestion;
@@ -85,6 +86,15 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The daemon's own turn is done.
+    pub(super) fn complete() -> Self {
+        Self::Complete {
+            usage: None,
+            remark: None,
+            ended: Ended::Completed,
+        }
+    }
+
     pub(super) fn error(kind: &str, message: impl Into<String>) -> Self {
         Self::Error {
             kind: kind.into(),
@@ -139,7 +149,8 @@ impl Turn {
 }
 
 impl Actor {
-    /// Publishes the start of a turn and gets it to the agent.
+    /// Publishes the start of a turn and gets it to the agent. What the message tells the daemon
+    /// itself may be over when this returns; then [`Actor::start_next`] is the caller's to do.
     pub(super) fn start_turn(
         &mut self,
         action: ChatTurnStartedAction,
@@ -149,21 +160,32 @@ impl Actor {
         self.stored = false;
         self.go_on = false;
         self.note_autopilot_start(&action.message);
+        self.turn_by = match &action.queued_message_id {
+            Some(message) => self.pending_by.remove(message),
+            None => self.step_by.clone(),
+        };
         let mut turn = Turn::new(&action);
-        let undo = super::undo::command(&action.message.text);
-        if self.model.session.title.is_empty() && undo.is_none() {
-            let title = one_line(&action.message.text, TITLE_CHARS);
+        let command = commands::of(&action.message);
+        let is_for_agent = match &command {
+            None => true,
+            Some(Ok(Command::Plan(Some(prompt)))) => {
+                turn.text.clone_from(prompt);
+                true
+            }
+            Some(_) => false,
+        };
+        if self.model.session.title.is_empty() && is_for_agent {
+            let title = one_line(&turn.text, TITLE_CHARS);
             self.rename_by_agent(&title);
         }
         self.model
             .chat(StateAction::ChatTurnStarted(action), origin);
-        if let Some(wanted) = undo {
-            turn.phase = Phase::Own;
-            self.turn = Some(turn);
-            self.start_undo(wanted);
+        self.turn = Some(turn);
+        if let Some(command) = command
+            && !self.begin_command(command)
+        {
             return;
         }
-        self.turn = Some(turn);
         if self.is_trusted() {
             self.go_on_starting();
         } else {
@@ -284,23 +306,28 @@ impl Actor {
     /// Starts what waits, when nothing runs: a steering message that came too late, or the queue.
     pub(super) fn start_next(&mut self) {
         // What the agent holds may have joined the turn that just ended; it says so in a moment.
-        if self.turn.is_some() || self.steering_handed_over.is_some() {
-            return;
+        // Commands of the daemon's own end at once.
+        while self.turn.is_none() && self.steering_handed_over.is_none() {
+            let steering = self.model.chat.steering_message.clone();
+            let next =
+                steering.or_else(|| self.model.chat.queued_messages.as_ref()?.first().cloned());
+            let Some(PendingMessage { id, message }) = next else {
+                self.continue_on_autopilot();
+                return;
+            };
+            let action = ChatTurnStartedAction {
+                turn_id: id.clone(),
+                started_at: now(),
+                message,
+                queued_message_id: Some(id),
+                meta: None,
+            };
+            self.start_turn(action, None);
+            // One that failed is looked at first.
+            if !self.go_on {
+                return;
+            }
         }
-        let steering = self.model.chat.steering_message.clone();
-        let next = steering.or_else(|| self.model.chat.queued_messages.as_ref()?.first().cloned());
-        let Some(PendingMessage { id, message }) = next else {
-            self.continue_on_autopilot();
-            return;
-        };
-        let action = ChatTurnStartedAction {
-            turn_id: id.clone(),
-            started_at: now(),
-            message,
-            queued_message_id: Some(id),
-            meta: None,
-        };
-        self.start_turn(action, None);
     }
 
     /// Gives a waiting steering message to an agent that can take it.
@@ -315,11 +342,11 @@ impl Actor {
         if !prompting || self.steering_handed_over.is_some() {
             return;
         }
-        let (id, text) = (waiting.id.clone(), waiting.message.text.clone());
         // What the daemon does by itself is done when the turn has ended.
-        if super::undo::command(&text).is_some() {
+        if commands::of(&waiting.message).is_some() {
             return;
         }
+        let (id, text) = (waiting.id.clone(), waiting.message.text.clone());
         if self.send_steering(&id, &text) {
             self.steering_handed_over = Some(id);
         }
@@ -335,18 +362,24 @@ impl Actor {
             _ => return,
         };
         if accepted {
-            let action = ChatPendingMessageRemovedAction {
-                kind: PendingMessageKind::Steering,
-                id: id.to_owned(),
-            };
-            self.model
-                .chat(StateAction::ChatPendingMessageRemoved(action), None);
-            self.model.remember_spent(id);
+            self.steering_joined(id);
             self.notice(&text, "steered");
         }
         if self.go_on {
             self.start_next();
         }
+    }
+
+    /// The steering message waits no more.
+    pub(super) fn steering_joined(&mut self, id: &str) {
+        let action = ChatPendingMessageRemovedAction {
+            kind: PendingMessageKind::Steering,
+            id: id.to_owned(),
+        };
+        self.model
+            .chat(StateAction::ChatPendingMessageRemoved(action), None);
+        self.model.remember_spent(id);
+        self.pending_by.remove(id);
     }
 
     /// Somebody wants the turn to stop.
@@ -414,6 +447,17 @@ impl Actor {
 
     /// Publishes the end of the turn and starts what waits, unless somebody should look first.
     pub(super) fn end_turn(&mut self, end: End) {
+        if self.turn.is_none() {
+            return;
+        }
+        self.conclude_turn(end);
+        if self.go_on {
+            self.start_next();
+        }
+    }
+
+    /// Publishes the end of the turn.
+    pub(super) fn conclude_turn(&mut self, end: End) {
         self.withdraw_requests();
         let Some(mut turn) = self.turn.take() else {
             return;
@@ -497,9 +541,6 @@ impl Actor {
         }
         self.terminals.close_all(&self.model);
         self.compare_after_turn();
-        if self.go_on {
-            self.start_next();
-        }
     }
 
     /// The turn came to its own end before the agent could stop: the cancel had no effect.
@@ -516,7 +557,9 @@ impl Actor {
 
     /// The words that went with a denial, for an agent that cannot take them with the denial:
     /// they are the next message.
-    pub(super) fn words_as_next_message(&mut self, message: Message) {
+    pub(super) fn words_as_next_message(&mut self, mut message: Message) {
+        // Whoever may deny may not command by it.
+        commands::never(&mut message);
         let action = ChatPendingMessageSetAction {
             kind: PendingMessageKind::Queued,
             id: uuid::Uuid::new_v4().to_string(),

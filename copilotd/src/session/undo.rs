@@ -7,23 +7,21 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use ahp_types::actions::{ChatTurnStartedAction, StateAction};
+use ahp_types::actions::ChatTurnStartedAction;
 use ahp_types::state::{Message, MessageKind, MessageOrigin};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::actor::Actor;
-use super::autopilot::Ended;
 use super::state::now;
 use super::turn::{End, Phase};
 use crate::audit::{Event, Who};
 use crate::host::Shared;
-use crate::host::identity::Trust;
 use crate::permissions::{Effect, Request, effect};
 use crate::undo::{self, Kept, Limits, Plan, Restored, TurnChanges, UndoError};
 
-/// The command that takes a turn back.
+/// The command that takes a turn back; see [`super::commands`].
 const COMMAND: &str = "/undo";
 
 /// What a client that asks outside of the conversation gets.
@@ -369,26 +367,16 @@ impl Actor {
     }
 
     /// The daemon's own turn for `/undo`.
-    pub(super) fn start_undo(&mut self, wanted: Result<Option<u64>, String>) {
+    pub(super) fn start_undo(&mut self, number: Option<u64>) {
         let asked = self.undo.asked.take();
         let (by, reply) = asked.unwrap_or_else(|| {
-            let by = self.step_by.clone();
+            let by = self.turn_by.clone();
             (
                 by.unwrap_or_else(|| Who::without_process("a queued message", "local")),
                 None,
             )
         });
-        match wanted {
-            Ok(number) => self.undo.push(Job::Undo { number, by, reply }),
-            Err(words) => {
-                self.notice(&words, "undo-refused");
-                self.end_turn(End::Complete {
-                    usage: None,
-                    remark: None,
-                    ended: Ended::Completed,
-                });
-            }
-        }
+        self.undo.push(Job::Undo { number, by, reply });
     }
 
     fn undone(
@@ -429,43 +417,12 @@ impl Actor {
             // Nobody waits any more when the asking client is gone.
             let _ = reply.send(answer);
         }
-        self.end_turn(End::Complete {
-            usage: None,
-            remark: None,
-            ended: Ended::Completed,
-        });
+        self.end_turn(End::complete());
     }
 }
 
 /// Paths of one undo that the audit names; the others are counted.
 const PATHS_RECORDED: usize = 100;
-
-/// Whether a message is the command, and which turn it names.
-pub(super) fn command(text: &str) -> Option<Result<Option<u64>, String>> {
-    let mut words = text.split_whitespace();
-    if words.next() != Some(COMMAND) {
-        return None;
-    }
-    let number = match (words.next(), words.next()) {
-        (None, _) => Ok(None),
-        (Some(word), None) => word.parse().map(Some).map_err(drop),
-        _ => Err(()),
-    };
-    let usage =
-        |()| format!("{COMMAND} takes the number of a turn or nothing, as in `{COMMAND} 3`");
-    Some(number.map_err(usage))
-}
-
-/// Why a client of this trust may not send this, if it is the command.
-pub(super) fn refused_to(trust: Trust, action: &StateAction) -> Option<String> {
-    let text = match action {
-        StateAction::ChatTurnStarted(a) => &a.message.text,
-        StateAction::ChatPendingMessageSet(a) => &a.message.text,
-        _ => return None,
-    };
-    let refused = trust == Trust::Remote && command(text).is_some();
-    refused.then(|| format!("{COMMAND} works only at the machine itself"))
-}
 
 /// The files that a request would write to, as far as it says; nothing when it writes none.
 pub(super) fn writes(wanted: &[Request], folder: &Path) -> Option<Vec<PathBuf>> {
@@ -487,22 +444,6 @@ pub(super) fn note(notes: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_command_itself_is_the_command() {
-        for (text, expected) in [
-            ("/undo", Some(Ok(None))),
-            (" /undo 3\n", Some(Ok(Some(3)))),
-            ("/undo it", Some(Err(()))),
-            ("/undo 1 2", Some(Err(()))),
-            ("/undone", None),
-            ("please /undo", None),
-            ("", None),
-        ] {
-            let found = command(text).map(|wanted| wanted.map_err(drop));
-            assert_eq!(found, expected, "{text}");
-        }
-    }
 
     #[test]
     fn reading_writes_nothing() {

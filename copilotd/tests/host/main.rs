@@ -12,6 +12,7 @@ mod agents;
 mod cancel;
 mod client;
 mod clients;
+mod commands;
 mod connections;
 mod modes;
 mod permissions;

@@ -186,11 +186,14 @@ async fn every_method_is_open_to_a_device_or_is_not() {
     let mut device = world.device("phone").await;
     let channel = json!({"channel": session});
     let root = json!({"channel": "ahp-root://"});
+    let typed =
+        json!({"channel": chat_of(&session), "kind": "userMessage", "text": "/", "offset": 1});
     for (method, params) in [
         ("subscribe", &channel),
         ("fetchTurns", &channel),
         ("unsubscribe", &channel),
         ("listSessions", &root),
+        ("completions", &typed),
         ("ping", &root),
     ] {
         let done = device.request(method, params.clone()).await;
@@ -210,7 +213,6 @@ async fn every_method_is_open_to_a_device_or_is_not() {
         "disposeTerminal",
         "createChat",
         "disposeChat",
-        "completions",
         "authenticate",
         "invokeChangesetOperation",
         "shutdown",

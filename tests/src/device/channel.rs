@@ -82,6 +82,14 @@ impl DeviceChannel {
         }
     }
 
+    /// Says something of the channel itself, which is a machine's to say.
+    pub fn say(&mut self, message: &MachineControl) -> Result<(), String> {
+        self.sealed
+            .send_control(message)
+            .map_err(|error| error.to_string())?;
+        self.flush()
+    }
+
     fn flush(&mut self) -> Result<(), String> {
         while let Some(frame) = self
             .sealed

@@ -58,7 +58,7 @@ pub(super) fn forget(relay: &RelayUrl, token: &Token) -> Result<(), String> {
     request(relay, "DELETE", DEVICE_SELF, Some(token), &()).map(|_| ())
 }
 
-fn request<B: Serialize>(
+pub(super) fn request<B: Serialize>(
     relay: &RelayUrl,
     method: &str,
     path: &str,

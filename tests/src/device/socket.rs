@@ -29,7 +29,12 @@ pub struct RelaySocket {
 impl RelaySocket {
     /// Connects with a ticket and says hello.
     pub fn connect(relay: &RelayUrl, ticket: &Token) -> Result<Self, String> {
-        let url = relay.join_websocket(&format!("{DEVICE_SOCKET}?ticket={}", *ticket.to_text()));
+        Self::connect_to(relay, DEVICE_SOCKET, ticket)
+    }
+
+    /// The same on any path.
+    pub(super) fn connect_to(relay: &RelayUrl, path: &str, ticket: &Token) -> Result<Self, String> {
+        let url = relay.join_websocket(&format!("{path}?ticket={}", *ticket.to_text()));
         let (socket, _) =
             tungstenite::client(url, http::connect(relay)?).map_err(|error| error.to_string())?;
         let mut socket = Self {

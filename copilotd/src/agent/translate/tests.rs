@@ -469,6 +469,7 @@ fn what_is_not_of_the_timeline() {
             "what this host has no place for is skipped",
             vec![
                 says("a"),
+                // Kept by the session.
                 Update(
                     json!({"sessionUpdate": "available_commands_update", "availableCommands": []}),
                 ),

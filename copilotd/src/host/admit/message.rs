@@ -3,6 +3,8 @@
 use ahp_types::actions::*;
 use ahp_types::state::*;
 
+use crate::session::commands;
+
 use super::{Admitted, Context, MAX_QUEUED, MAX_TEXT_BYTES, Rejection, new_id};
 
 pub(super) fn pending_message_set(
@@ -121,7 +123,8 @@ pub(super) fn message(m: &Message, may_be_empty: bool) -> Result<Message, Reject
     if m.origin.kind != MessageKind::User {
         return Err("a client sends messages of a user only".into());
     }
-    if m.attachments.as_ref().is_some_and(|a| !a.is_empty()) {
+    let completed = |all: &Vec<MessageAttachment>| all.iter().all(commands::is_completed);
+    if !m.attachments.as_ref().is_none_or(completed) {
         return Err("attachments are not supported; name the files in the text".into());
     }
     if m.agent.is_some() {

@@ -9,8 +9,12 @@ use super::{Admitted, Context, MAX_TITLE_CHARS, Rejection, shown};
 use crate::session::mode::{self, Mode};
 use crate::session::remote;
 
-pub(super) fn title_changed(a: &SessionTitleChangedAction) -> Result<Admitted, Rejection> {
-    let title = a.title.trim();
+/// A title as it is kept.
+///
+/// # Errors
+/// Why it is none, for people.
+pub fn title(text: &str) -> Result<String, Rejection> {
+    let title = text.trim();
     if title.is_empty()
         || title.chars().count() > MAX_TITLE_CHARS
         || title.chars().any(char::is_control)
@@ -19,10 +23,13 @@ pub(super) fn title_changed(a: &SessionTitleChangedAction) -> Result<Admitted, R
             "a title has 1 to {MAX_TITLE_CHARS} characters and no line breaks"
         ));
     }
+    Ok(title.to_owned())
+}
+
+pub(super) fn title_changed(a: &SessionTitleChangedAction) -> Result<Admitted, Rejection> {
+    let title = title(&a.title)?;
     Ok(Admitted::Apply(StateAction::SessionTitleChanged(
-        SessionTitleChangedAction {
-            title: title.to_owned(),
-        },
+        SessionTitleChangedAction { title },
     )))
 }
 

@@ -55,6 +55,7 @@ impl Host {
             "serverSeq": self.shared.sequencer.last_seq(),
             "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
             "snapshots": snapshots,
+            "completionTriggerCharacters": ["/"],
         });
         client.outbound().release(place, rpc::reply(&id, &result));
         Ok(None)

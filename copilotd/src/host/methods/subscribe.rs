@@ -43,24 +43,25 @@ impl Host {
         client: &Arc<Client>,
         reply: impl FnOnce(&Snapshot) -> Option<bytes::Bytes>,
     ) -> Option<Snapshot> {
-        let state = SnapshotState::Root(Box::new(self.root_state()));
-        let mut snapshot = Snapshot {
-            resource: ROOT.into(),
-            state,
-            from_seq: 0,
-        };
-        let sequencer = &self.shared.sequencer;
-        let subscribed = sequencer.subscribe(
-            ROOT,
-            client.id(),
-            client.outbound(),
-            Duration::ZERO,
-            |from_seq| {
-                snapshot.from_seq = i64::try_from(from_seq).unwrap_or(i64::MAX);
-                reply(&snapshot)
-            },
-        );
-        subscribed.then_some(snapshot)
+        self.root.show(|state| {
+            let mut snapshot = Snapshot {
+                resource: ROOT.into(),
+                state: SnapshotState::Root(Box::new(state.clone())),
+                from_seq: 0,
+            };
+            let sequencer = &self.shared.sequencer;
+            let subscribed = sequencer.subscribe(
+                ROOT,
+                client.id(),
+                client.outbound(),
+                Duration::ZERO,
+                |from_seq| {
+                    snapshot.from_seq = i64::try_from(from_seq).unwrap_or(i64::MAX);
+                    reply(&snapshot)
+                },
+            );
+            subscribed.then_some(snapshot)
+        })
     }
 
     pub(super) async fn subscribe(
