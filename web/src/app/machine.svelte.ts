@@ -14,6 +14,7 @@ import { MachineLink, type MachineState, type Opener } from "../link/machine";
 import type { KeyPair } from "../link/noise";
 import type { MachinePresence } from "../link/relay";
 import type { Database, PairedMachine } from "./database";
+import { commandsOf, type Command } from "./commands";
 import { Outbox, type EntryKind } from "./outbox.svelte";
 import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
 
@@ -21,6 +22,7 @@ import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
 const TURNS = 20;
 const CACHE_AFTER_MS = 1_000;
 const PAGE = 100;
+const METHOD_NOT_FOUND = -32601;
 
 /** A session in view. */
 export class SessionView {
@@ -42,6 +44,8 @@ export class Machine {
   link = $state.raw<MachineState>({ kind: "offline" });
   root = $state.raw<RootState>();
   notice = $state("");
+  /** Whether it has slash commands; not known before it was asked. */
+  offersCommands = $state<boolean>();
   readonly sessions = new SvelteMap<string, SessionSummary>();
   readonly views = new SvelteMap<string, SessionView>();
   readonly outbox: Outbox;
@@ -75,6 +79,8 @@ export class Machine {
         this.link = state;
       },
       connected: async (pipe) => {
+        // It may be another daemon than before.
+        this.offersCommands = undefined;
         await this.client.connected(pipe);
         for (const view of this.views.values()) if (!view.gone) view.stale = false;
         await this.list();
@@ -243,22 +249,32 @@ export class Machine {
     await this.outbox.put({ id, session, channel, action, kind, label, at: Date.now() });
   }
 
-  async create(folder: string): Promise<string> {
+  async create(folder: string, mode: string): Promise<string> {
     const id = crypto.randomUUID();
     await this.client.call("createSession", {
       channel: sessionUri(id),
       workingDirectories: [folder],
+      ...(mode ? { config: { mode } } : {}),
     });
     return id;
   }
 
-  async completions(session: string, kind: string, text: string): Promise<unknown> {
-    return this.client.call("completions", {
-      channel: chatUri(session),
-      kind,
-      text,
-      offset: text.length,
-    });
+  /** The commands that fit what is typed; none where the machine knows none. */
+  async commands(session: string, text: string): Promise<Command[]> {
+    if (!this.online || this.offersCommands === false) return [];
+    try {
+      const result = await this.client.call("completions", {
+        channel: chatUri(session),
+        kind: "userMessage",
+        text,
+        offset: text.length,
+      });
+      this.offersCommands = true;
+      return commandsOf(result, text);
+    } catch (error) {
+      if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) this.offersCommands = false;
+      return [];
+    }
   }
 
   private stateChanged(channel: string, state: State | undefined): void {

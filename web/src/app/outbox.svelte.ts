@@ -6,6 +6,7 @@
  * harmless.
  */
 
+import { SvelteMap } from "svelte/reactivity";
 import type { AhpClient } from "../ahp/client";
 import type { Action } from "../ahp/types";
 import type { Database } from "./database";
@@ -31,6 +32,8 @@ export interface OutboxItem extends Entry {
 
 export class Outbox {
   items = $state.raw<OutboxItem[]>([]);
+  /** What was chosen on this page and counted, by id. */
+  readonly accepted = new SvelteMap<string, string>();
 
   constructor(
     private readonly machineId: string,
@@ -72,6 +75,7 @@ export class Outbox {
   private send(entry: Entry): void {
     void this.client.dispatch(entry.channel, entry.action).then(async (outcome) => {
       if (outcome.kind === "applied") {
+        if (entry.kind === "answer") this.accepted.set(entry.id, entry.label);
         await this.dismiss(entry.id);
         return;
       }
