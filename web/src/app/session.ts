@@ -9,6 +9,7 @@ import type {
   ToolCall,
 } from "../ahp/types";
 import { texts } from "./texts";
+import { oneLine } from "./visible";
 
 export type Need = "needs-permission" | "needs-answer" | "plan-ready";
 
@@ -161,6 +162,13 @@ export function callAnsweredBy(call: ToolCall): { name: string; choice: string }
   return typeof answered?.name === "string"
     ? { name: answered.name, choice: String(answered.choice ?? "") }
     : undefined;
+}
+
+/** Who answered and how, as it is said. */
+export function saidBy(name: string, choice: string): string {
+  const how = Object.hasOwn(texts.choices, choice) ? texts.choices[choice]! : oneLine(choice);
+  const who = name === "policy" ? texts.rule : oneLine(name);
+  return how ? texts.answeredBy(who, how) : who;
 }
 
 export interface PermissionMeta {

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { ChatState, SessionState, SessionSummary } from "../../src/ahp/types";
 import { FILTERS, leftOutOf, passes, plansOf } from "../../src/app/session";
 
-const summary = (state: string) => ({ _meta: { "copilot.state": state } }) as SessionSummary;
+const summary = (state: string) =>
+  ({ _meta: { "copilot.state": state } }) as unknown as SessionSummary;
 
 it.each([
   ["starting", ["all", "running"]],
@@ -21,13 +22,15 @@ it.each([
 describe("what a machine says beside the protocol is taken only in its shape", () => {
   it("plans", () => {
     const plan = { version: 1, name: "plan-1.md", uri: "copilot-content:/a/b", size: 5 };
-    const state = (plans: unknown) => ({ _meta: { "copilot.plans": plans } }) as SessionState;
+    const state = (plans: unknown) =>
+      ({ _meta: { "copilot.plans": plans } }) as unknown as SessionState;
     expect(plansOf(state([plan, null, { uri: 3 }]))).toEqual([plan]);
     expect(plansOf(state("x"))).toEqual([]);
   });
 
   it("what is left out", () => {
-    const chat = (leftOut: unknown) => ({ _meta: { "copilot.leftOut": leftOut } }) as ChatState;
+    const chat = (leftOut: unknown) =>
+      ({ _meta: { "copilot.leftOut": leftOut } }) as unknown as ChatState;
     expect(leftOutOf(chat({ turns: 2, limitBytes: 60 }))).toEqual({ turns: 2, limitBytes: 60 });
     expect(leftOutOf(chat({ turns: "2" }))).toBeUndefined();
     expect(leftOutOf(undefined)).toBeUndefined();
