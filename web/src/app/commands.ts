@@ -1,4 +1,8 @@
-/** Slash commands, as the machine offers them for what is typed. Pure. */
+/** Slash commands, as the machine offers them for what is typed. */
+
+import { RpcError } from "../ahp/client";
+
+const METHOD_NOT_FOUND = -32601;
 
 export interface Command {
   /** As it is shown: `/mode NAME`. */
@@ -40,6 +44,23 @@ export function commandsOf(result: unknown, text: string): Command[] {
       },
     ];
   });
+}
+
+/**
+ * Asks a machine what fits the text of a chat. `undefined`: it has no commands at all, as before it
+ * learned them. Nothing is offered while it cannot answer; that is no failure of anything.
+ */
+export async function askForCommands(
+  call: (method: string, params: object) => Promise<unknown>,
+  channel: string,
+  text: string,
+): Promise<Command[] | undefined> {
+  try {
+    const params = { channel, kind: "userMessage", text, offset: text.length };
+    return commandsOf(await call("completions", params), text);
+  } catch (error) {
+    return error instanceof RpcError && error.code === METHOD_NOT_FOUND ? undefined : [];
+  }
 }
 
 /** The text with a command put in. */

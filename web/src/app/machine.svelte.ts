@@ -14,7 +14,7 @@ import { MachineLink, type MachineState, type Opener } from "../link/machine";
 import type { KeyPair } from "../link/noise";
 import type { MachinePresence } from "../link/relay";
 import type { Database, PairedMachine } from "./database";
-import { commandsOf, type Command } from "./commands";
+import { askForCommands, type Command } from "./commands";
 import { Outbox, type EntryKind } from "./outbox.svelte";
 import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
 
@@ -22,7 +22,6 @@ import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
 const TURNS = 20;
 const CACHE_AFTER_MS = 1_000;
 const PAGE = 100;
-const METHOD_NOT_FOUND = -32601;
 
 /** A session in view. */
 export class SessionView {
@@ -262,19 +261,15 @@ export class Machine {
   /** The commands that fit what is typed; none where the machine knows none. */
   async commands(session: string, text: string): Promise<Command[]> {
     if (!this.online || this.offersCommands === false) return [];
-    try {
-      const result = await this.client.call("completions", {
-        channel: chatUri(session),
-        kind: "userMessage",
-        text,
-        offset: text.length,
-      });
-      this.offersCommands = true;
-      return commandsOf(result, text);
-    } catch (error) {
-      if (error instanceof RpcError && error.code === METHOD_NOT_FOUND) this.offersCommands = false;
-      return [];
-    }
+    const found = await askForCommands(
+      (method, params) => this.client.call(method, params),
+      chatUri(session),
+      text,
+    );
+    // An empty answer may come from a lost connection; it says nothing about the machine.
+    if (found === undefined) this.offersCommands = false;
+    else if (found.length > 0) this.offersCommands = true;
+    return found ?? [];
   }
 
   private stateChanged(channel: string, state: State | undefined): void {

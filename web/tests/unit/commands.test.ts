@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { RpcError } from "../../src/ahp/client";
 import {
+  askForCommands,
   asksForCommands,
   commandsOf,
   isTyped,
@@ -88,4 +90,35 @@ it.each([
     to: text.length,
   };
   expect(isTyped(text, command)).toBe(typed);
+});
+
+describe("a machine is asked", () => {
+  it("with the whole text and the place of its end, counted as JavaScript counts", async () => {
+    const asked: unknown[] = [];
+    const items = [item("/plan ", { description: "plan first" })];
+    const found = await askForCommands(
+      (method, params) => {
+        asked.push({ method, params });
+        return Promise.resolve({ items });
+      },
+      "ahp-chat:/x",
+      "/🎉",
+    );
+    expect(asked).toEqual([
+      {
+        method: "completions",
+        params: { channel: "ahp-chat:/x", kind: "userMessage", text: "/🎉", offset: 3 },
+      },
+    ]);
+    expect(found).toHaveLength(1);
+  });
+
+  it.each([
+    ["does not know the method", new RpcError(-32601, "method not found"), undefined],
+    ["went away", new RpcError(0, "The connection to the machine was lost."), []],
+    ["fails otherwise", new RpcError(-32603, "internal"), []],
+  ])("and nothing is shown when it %s", async (_what, error, expected) => {
+    const found = await askForCommands(() => Promise.reject(error), "ahp-chat:/x", "/");
+    expect(found).toEqual(expected);
+  });
 });
