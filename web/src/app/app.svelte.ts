@@ -106,6 +106,7 @@ export class App {
     });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.back();
+      else for (const machine of this.machines) machine.keepCopies();
     });
     try {
       this.database = await Database.open();

@@ -11,6 +11,12 @@ const MAX_CELLS = 1_000_000;
 export function diffLines(before: string, after: string): Line[] {
   const old = before === "" ? [] : before.split("\n");
   const now = after === "" ? [] : after.split("\n");
+  // The end of the last line is no line, except where only one side has it.
+  const ends = (lines: string[]) => lines.length === 0 || lines.at(-1) === "";
+  if (ends(old) && ends(now)) {
+    old.pop();
+    now.pop();
+  }
   const lines: Line[] = [];
   compare(old, 0, old.length, now, 0, now.length, lines);
   return lines;

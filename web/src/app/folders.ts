@@ -11,7 +11,7 @@ export function trustedFolders(
   root: RootState | undefined,
   sessions: Iterable<SessionSummary>,
 ): string[] {
-  const said = root?._meta?.["copilot.trustedFolders"];
+  const said = root?.config?.values["copilot.trustedFolders"];
   const folders = Array.isArray(said)
     ? said.filter((folder) => typeof folder === "string").map(asUri)
     : [...sessions].flatMap((summary) => summary.workingDirectories?.slice(0, 1) ?? []);

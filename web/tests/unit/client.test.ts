@@ -145,6 +145,28 @@ describe("an AHP client", () => {
     expect(states.at(-1)).toEqual([CHAT, undefined]);
   });
 
+  it("asks anew for what a replay cannot resume, and for what was first wanted without a pipe", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    client.disconnected();
+    const first = client.subscribe("ahp-chat:/2", 20);
+    await expect(first).rejects.toThrow("not connected");
+    sent.length = 0;
+    const back = client.connected(pipe);
+    await answer({ type: "replay", actions: [], missing: [CHAT] });
+    expect(sent.slice(1).map(({ method, params }) => [method, params])).toEqual([
+      ["subscribe", { channel: CHAT, view: { turns: 20 } }],
+      ["subscribe", { channel: "ahp-chat:/2", view: { turns: 20 } }],
+    ]);
+    const state = { ...chat(), title: "anew" };
+    for (const { id, params } of sent.slice(1)) {
+      const snapshot = { resource: params.channel, state, fromSeq: 8 };
+      client.receive(JSON.stringify({ jsonrpc: "2.0", id, result: { snapshot } }));
+    }
+    await back;
+    expect(client.state(CHAT)).toEqual(state);
+    expect(client.state("ahp-chat:/2")).toEqual(state);
+  });
+
   it("survives what it cannot read", async () => {
     const { client } = await connected();
     for (const odd of ["", "{", "null", "[]", '{"method":"new/thing"}', '{"id":99,"result":1}']) {

@@ -4,7 +4,7 @@ import { trustedFolders } from "../../src/app/folders";
 
 const session = (...folders: string[]) => ({ workingDirectories: folders }) as SessionSummary;
 const root = (folders: unknown) =>
-  ({ agents: [], _meta: { "copilot.trustedFolders": folders } }) as RootState;
+  ({ agents: [], config: { values: { "copilot.trustedFolders": folders } } }) as RootState;
 
 it("takes the folders that the machine trusts", () => {
   expect(trustedFolders(root(["/b", "/a b/ü", 3, "/b"]), [session("file:///c")])).toEqual([
