@@ -195,6 +195,8 @@ export class AhpClient {
   }
 
   private send(channel: string, action: Action, resolve: (outcome: Outcome) => void): void {
+    // Only who follows a channel hears what became of an action there.
+    if (!this.subscriptions.has(channel)) void this.subscribe(channel, 1).catch(() => undefined);
     const clientSeq = this.nextSeq++;
     this.dispatched.set(clientSeq, { channel, action, resolve });
     this.notify("dispatchAction", { channel, clientSeq, action });

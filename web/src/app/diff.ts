@@ -11,9 +11,8 @@ const MAX_CELLS = 1_000_000;
 export function diffLines(before: string, after: string): Line[] {
   const old = before === "" ? [] : before.split("\n");
   const now = after === "" ? [] : after.split("\n");
-  // The end of the last line is no line, except where only one side has it.
-  const ends = (lines: string[]) => lines.length === 0 || lines.at(-1) === "";
-  if (ends(old) && ends(now)) {
+  // What ends the last line begins no other one. It is shown only where one side lacks it.
+  if (ends(before) && ends(after)) {
     old.pop();
     now.pop();
   }
@@ -21,6 +20,8 @@ export function diffLines(before: string, after: string): Line[] {
   compare(old, 0, old.length, now, 0, now.length, lines);
   return lines;
 }
+
+const ends = (text: string): boolean => text === "" || text.endsWith("\n");
 
 function compare(
   old: string[],

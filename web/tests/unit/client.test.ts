@@ -61,6 +61,23 @@ async function connected() {
   return all;
 }
 
+describe("an action on a channel that nobody follows", () => {
+  it("is sent after following it, so that its outcome is heard", async () => {
+    const { client, sent, answer, action } = await connected();
+    const channel = "ahp-chat:/2";
+    const outcomes: Outcome[] = [];
+    const sending = client.dispatch(channel, { type: "chat/draftChanged" });
+    void sending.then((outcome) => outcomes.push(outcome));
+    expect(sent.slice(-2).map(({ method }) => method)).toEqual(["subscribe", "dispatchAction"]);
+    expect(sent.at(-2)!.params.channel).toBe(channel);
+    await answer({ snapshot: { resource: channel, state: { ...chat() }, fromSeq: 5 } });
+    const { clientSeq } = sent.at(-1)!.params;
+    action({ type: "chat/draftChanged" }, { channel, origin: { clientId: "c", clientSeq } });
+    await sending;
+    expect(outcomes).toEqual([{ kind: "applied" }]);
+  });
+});
+
 const prompt = {
   type: "chat/turnStarted",
   turnId: "t",
