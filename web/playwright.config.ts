@@ -1,13 +1,37 @@
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import { defineConfig } from "@playwright/test";
 
-/** The system's Chromium; Playwright's own is not downloaded. */
-const executablePath = process.env.COPILOT_TEST_CHROMIUM ?? "/usr/bin/chromium";
+/**
+ * The system's Chromium; Playwright's own is not downloaded. `cargo xtask` names it, and installs one
+ * where there is none.
+ */
+function chromium(): string {
+  const named = process.env.COPILOT_TEST_CHROMIUM;
+  if (named) return named;
+  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
+    for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+      const path = join(folder, name);
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch {
+        // Not here.
+      }
+    }
+  }
+  throw new Error(
+    "There is no Chromium on PATH. Install one, or name it in COPILOT_TEST_CHROMIUM.",
+  );
+}
 
 export default defineConfig({
   testDir: "tests/browser",
   outputDir: "test-results",
   timeout: 60_000,
   expect: { timeout: 15_000 },
+  /** More than the whole suite takes on two slow cores: what comes later never comes. */
+  globalTimeout: 30 * 60_000,
   fullyParallel: true,
   workers: 2,
   retries: 0,
@@ -18,7 +42,7 @@ export default defineConfig({
     hasTouch: true,
     isMobile: true,
     launchOptions: {
-      executablePath,
+      executablePath: chromium(),
       args: [
         "--no-sandbox",
         "--disable-gpu",
@@ -29,6 +53,7 @@ export default defineConfig({
         "--disable-sync",
       ],
     },
+    actionTimeout: 15_000,
     screenshot: "only-on-failure",
     trace: "off",
   },

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { build, defineConfig, type Plugin } from "vite";
 
@@ -8,6 +9,23 @@ const packageJson = JSON.parse(readFileSync(new URL("package.json", import.meta.
   version: string;
 };
 const BUILD = JSON.stringify(packageJson.version);
+
+/** All the JavaScript of the page that a browser may load, compressed as gzip does at its best. */
+const BUDGET_BYTES = 100_000;
+
+/** Ends a build whose JavaScript is more than phones are asked to load. */
+function withinBudget(outDir: string): void {
+  const files = readdirSync(outDir, { recursive: true, encoding: "utf8" });
+  const bytes = files
+    .filter((name) => name.endsWith(".js"))
+    .reduce(
+      (sum, name) => sum + gzipSync(readFileSync(join(outDir, name)), { level: 9 }).length,
+      0,
+    );
+  const words = `JavaScript: ${bytes} bytes compressed of ${BUDGET_BYTES} that it may have`;
+  if (bytes > BUDGET_BYTES) throw new Error(`${words}; make it smaller before it ships`);
+  console.log(words);
+}
 
 /** Builds the service worker last, with the hash of every file it may serve. */
 function worker(): Plugin {
@@ -38,6 +56,7 @@ function worker(): Plugin {
           rollupOptions: { input: "src/worker.ts", output: { entryFileNames: "worker.js" } },
         },
       });
+      withinBudget(outDir);
     },
   };
 }

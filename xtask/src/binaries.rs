@@ -1,4 +1,4 @@
-//! The product's binaries: building them once and knowing where they are.
+//! The product's binaries, and those of its tests: building them once and knowing where they are.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,12 @@ use crate::run;
 const PACKAGES: [&str; 4] = ["copilotd", "copilot-cli", "copilot-agent", "copilot-relay"];
 /// Those binaries.
 const NAMES: [&str; 4] = ["copilotd", "copilot", "copilot-agent", "copilot-relay"];
+/// The package of what drives them in tests and demos.
+const TESTS: &str = "copilot-tests";
+/// A scratch world with all of them in it, for programs that are not written in Rust.
+pub(crate) const WORLD: &str = "world";
+/// The demo of remote access without a browser.
+pub(crate) const REMOTE_DEMO: &str = "remote-demo";
 
 /// What every build for development has beyond a release: tests can hold the
 /// daemon at named points. One set for all verbs, so that they share one build.
@@ -21,32 +27,50 @@ pub(crate) const FOLDER_VARIABLE: &str = "COPILOT_TEST_BIN_DIR";
 /// Builds the binaries with the development profile and returns the
 /// folder that has them. Where [`FOLDER_VARIABLE`] names one, it is taken as it is.
 pub(crate) fn build() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
-        return checked(folder.into());
+    build_with(&[])
+}
+
+/// The same with these binaries of the tests.
+pub(crate) fn build_with(tests: &[&str]) -> Result<PathBuf> {
+    if let Some(folder) = named() {
+        return checked(folder, tests);
     }
     let mut command = run::cargo();
     command.arg("build");
     for package in PACKAGES {
         command.args(["--package", package]);
     }
+    if !tests.is_empty() {
+        command.args(["--package", TESTS]);
+    }
+    for binary in NAMES.iter().chain(tests) {
+        command.args(["--bin", binary]);
+    }
     command.args(FEATURES);
     run::run(&mut command)?;
-    built()
+    checked(target()?.join("debug"), tests)
+}
+
+/// The folder that [`FOLDER_VARIABLE`] names, if it names one.
+pub(crate) fn named() -> Option<PathBuf> {
+    std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from)
 }
 
 /// The folder that a build of the workspace filled. Building the packages by themselves
 /// would build their dependencies once more, with other features.
 pub(crate) fn built() -> Result<PathBuf> {
-    checked(folder("debug")?)
+    checked(target()?.join("debug"), &[WORLD, REMOTE_DEMO])
 }
 
 /// The folder that a release build of the workspace filled.
 pub(crate) fn released() -> Result<PathBuf> {
-    checked(folder("release")?)
+    checked(target()?.join("release"), &[WORLD])
 }
 
-fn checked(folder: PathBuf) -> Result<PathBuf> {
-    for name in NAMES {
+/// That folder, absolute, when it has everything.
+fn checked(folder: PathBuf, tests: &[&str]) -> Result<PathBuf> {
+    let folder = std::path::absolute(folder).context("a folder of binaries")?;
+    for name in NAMES.iter().chain(tests) {
         if !at(&folder, name).is_file() {
             bail!("there is no {name} in {}", folder.display());
         }
@@ -59,9 +83,9 @@ pub(crate) fn at(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// Where a profile puts its results; a person may have moved it
+/// Where cargo puts its results; a person may have moved it
 /// with `CARGO_TARGET_DIR` or a cargo configuration, so cargo is asked.
-fn folder(profile: &str) -> Result<PathBuf> {
+pub(crate) fn target() -> Result<PathBuf> {
     let output = run::cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -78,5 +102,5 @@ fn folder(profile: &str) -> Result<PathBuf> {
         .get("target_directory")
         .and_then(serde_json::Value::as_str)
         .context("`cargo metadata` names no target folder")?;
-    Ok(Path::new(target).join(profile))
+    Ok(PathBuf::from(target))
 }

@@ -1,13 +1,13 @@
 //! `cargo xtask ci`: everything that must hold before a change is merged.
 //!
 //! Runs every check even after one has failed, so that one run shows all there
-//! is to do, and shares the target folder with everyday work.
+//! is to do.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{binaries, run, say, test, web};
+use crate::{binaries, disk, run, say, test, web};
 
 enum Outcome {
     Passed(Duration),
@@ -16,6 +16,9 @@ enum Outcome {
 }
 
 pub(crate) fn run() -> Result<()> {
+    disk::has_room(&binaries::target()?)?;
+    // Nothing is changed and built again here, and disks of build machines are small.
+    run::without_incremental();
     let mut results = vec![
         (
             "format",
@@ -30,7 +33,17 @@ pub(crate) fn run() -> Result<()> {
             "tests",
             check("tests", || test::run(&test::Options::default())),
         ),
-        ("demo", check("demo", demo)),
+        ("demo", check("demo", || demo(&[]))),
+        (
+            "demo of remote access",
+            check("demo of remote access", || demo(&["--remote"])),
+        ),
+        (
+            "the same without a browser",
+            check("demo of remote access without a browser", || {
+                demo(&["--remote", "--headless"])
+            }),
+        ),
         ("documentation", check("documentation", documentation)),
     ];
     results.push(("licences and advisories", licences()));
@@ -75,10 +88,10 @@ fn clippy() -> Result<()> {
 }
 
 /// As a stranger runs it, without a terminal.
-fn demo() -> Result<()> {
+fn demo(arguments: &[&str]) -> Result<()> {
     let binaries = binaries::built()?;
     let mut demo = run::cargo();
-    demo.args(["xtask", "demo"]);
+    demo.args(["xtask", "demo"]).args(arguments);
     run::run(demo.env(binaries::FOLDER_VARIABLE, binaries))
 }
 

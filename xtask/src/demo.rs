@@ -6,12 +6,13 @@
 mod project;
 mod unattended;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::scratch::Scratch;
-use crate::{binaries, interrupt, run, say};
+use crate::{binaries, interrupt, run, say, web};
 
 /// What the person asks for; the built-in scenario answers to it.
 const PROMPT: &str = "Fix the typo in the greeting and make sure that the tests pass.";
@@ -19,13 +20,20 @@ const PROMPT: &str = "Fix the typo in the greeting and make sure that the tests 
 /// What to show.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Show remote access instead: a device without a screen pairs through the machine's own relay, answers,
-    /// prompts, steers and cancels, and its transcript is compared with the terminal's.
+    /// Show remote access instead, unattended: the page in a real Chromium at phone size pairs through the
+    /// machine's own relay, answers, prompts, steers, queues and cancels, its transcript is compared with the
+    /// terminal's, and a picture of each step is left in a folder that is named at the end.
     #[arg(long)]
     remote: bool,
+    /// With a device that has no screen in place of the browser.
+    #[arg(long, requires = "remote")]
+    headless: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.headless {
+        return headless();
+    }
     if options.remote {
         return remote();
     }
@@ -50,16 +58,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     outcome.and(stopped)
 }
 
-/// The device is the one of the end-to-end suites, and so is everything around it.
+/// The browser and all around it are those of the page's tests.
 fn remote() -> Result<()> {
+    let chromium = web::Chromium::get()?;
     say::step("building copilotd, copilot, copilot-agent and copilot-relay");
-    let folder = binaries::build()?;
-    let mut command = run::cargo();
-    command
-        .args(["run", "--quiet", "--package", "copilot-tests"])
-        .args(["--bin", "remote-demo"])
-        .env(binaries::FOLDER_VARIABLE, folder);
-    run::run(&mut command)
+    let folder = binaries::build_with(&[binaries::WORLD])?;
+    let pictures = binaries::target()?.join("demo-remote");
+    // Those of an earlier run would be taken for this one's.
+    match std::fs::remove_dir_all(&pictures) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot clear {}", pictures.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(&pictures)
+        .with_context(|| format!("cannot make {}", pictures.display()))?;
+    chromium.demo(&folder, &pictures)
+}
+
+/// The device is the one of the end-to-end suites, and so is everything around it.
+fn headless() -> Result<()> {
+    say::step("building copilotd, copilot, copilot-agent and copilot-relay");
+    let folder = binaries::build_with(&[binaries::REMOTE_DEMO])?;
+    let mut demo = Command::new(binaries::at(&folder, binaries::REMOTE_DEMO));
+    run::run(demo.env(binaries::FOLDER_VARIABLE, folder))
 }
 
 fn attached(scratch: &Scratch, folder: &std::path::Path) -> Result<()> {

@@ -6,9 +6,11 @@
 
 mod bench;
 mod binaries;
+mod browser;
 mod ci;
 mod demo;
 mod dev;
+mod disk;
 mod interrupt;
 mod run;
 mod say;
@@ -36,7 +38,7 @@ enum Verb {
     /// demo answers its own questions through `copilot answer`, prints the
     /// transcript and fails when anything is off.
     Demo(demo::Options),
-    /// Build everything once and run every test, end to end included.
+    /// Build everything once and run every test, end to end and in a browser included.
     Test(test::Options),
     /// What must pass before a change is merged: format, lints, tests,
     /// licences, documentation.

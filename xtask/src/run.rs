@@ -3,8 +3,17 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+
+static WITHOUT_INCREMENTAL: AtomicBool = AtomicBool::new(false);
+
+/// From here on every cargo that is started keeps nothing for building the same crate again
+/// after a change. That is a third of a target folder, and of no use where nobody changes anything.
+pub(crate) fn without_incremental() {
+    WITHOUT_INCREMENTAL.store(true, Ordering::Relaxed);
+}
 
 /// The repository's root. `cargo xtask` works from any folder inside it.
 pub(crate) fn root() -> PathBuf {
@@ -17,6 +26,9 @@ pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(root());
+    if WITHOUT_INCREMENTAL.load(Ordering::Relaxed) {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command
 }
 
@@ -44,6 +56,40 @@ pub(crate) fn works(program: impl AsRef<OsStr>, arguments: &[&str]) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// Whether we are root.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether we may add packages to this system: as root, with apt. Nobody else is asked for a
+/// password by a test run.
+pub(crate) fn may_install() -> bool {
+    is_root() && works("apt-get", &["--version"])
+}
+
+/// Adds packages to this system, without questions. Only where [`may_install`].
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    run(Command::new("apt-get").arg("update"))?;
+    run(Command::new("apt-get")
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// The version of a package that [`install`] would give.
+pub(crate) fn offered(package: &str) -> Option<String> {
+    run(Command::new("apt-get").arg("update")).ok()?;
+    let output = Command::new("apt-cache")
+        .args(["policy", package])
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))
+        .map(str::to_owned)
 }
 
 fn describe(command: &Command) -> String {

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test, with the real binaries built first.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, bail};
 
 use crate::{binaries, run, say, web};
@@ -10,7 +12,10 @@ pub(crate) struct Options {
     /// Also run the tests that take minutes by nature.
     #[arg(long)]
     pub(crate) long: bool,
-    /// Only tests whose name contains this.
+    /// Only the tests of the page in a real Chromium.
+    #[arg(long, conflicts_with = "long")]
+    pub(crate) browser: bool,
+    /// Only tests whose name contains this; without --browser only those in Rust.
     pub(crate) filter: Option<String>,
 }
 
@@ -37,14 +42,48 @@ const NEEDED: [(&str, &[&str], &str, &str); 3] = [
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.browser {
+        let chromium = web::Chromium::get()?;
+        let folder = match binaries::named() {
+            Some(_) => binaries::build_with(&[binaries::WORLD])?,
+            None => build()?,
+        };
+        return chromium.test(&folder, options.filter.as_deref());
+    }
     check_prerequisites()?;
+    // A filter names tests of one language; the page has its own.
+    let chromium = match options.filter {
+        None => Some(web::Chromium::get()?),
+        Some(_) => None,
+    };
+    let folder = build()?;
+    // All of them, so that one run shows all there is to do.
+    let mut outcomes = vec![rust(options, &folder)];
+    if let Some(chromium) = chromium {
+        outcomes.push(web::test());
+        outcomes.push(chromium.test(&folder, None));
+    }
+    let failed: Vec<String> = outcomes
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
+    }
+    Ok(())
+}
 
+/// Everything, and where it is.
+fn build() -> Result<PathBuf> {
     say::step("building the workspace");
     let mut build = run::cargo();
     build.args(["build", "--workspace", "--all-targets"]);
     run::run(build.args(binaries::FEATURES))?;
-    let folder = binaries::built()?;
+    binaries::built()
+}
 
+fn rust(options: &Options, folder: &Path) -> Result<()> {
     let nextest = run::works(
         std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
         &["nextest", "--version"],
@@ -79,12 +118,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             command.arg(filter);
         }
     }
-    command.env(binaries::FOLDER_VARIABLE, &folder);
-    run::run(&mut command)?;
-    if options.filter.is_none() {
-        web::test()?;
-    }
-    Ok(())
+    command.env(binaries::FOLDER_VARIABLE, folder);
+    run::run(&mut command)
 }
 
 /// Says everything that is missing at once, and how to get it.

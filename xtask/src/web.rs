@@ -1,13 +1,16 @@
-//! The page's own checks and tests. Its build belongs to the relay, which carries it.
+//! The page's own checks, tests, demo and figures. Its build belongs to the relay, which carries it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{run, say};
+use crate::{binaries, browser, run, say};
 
 const LEAST_NODE: u32 = 20;
+
+/// Where the demo leaves its pictures; the demo reads it.
+const PICTURES_VARIABLE: &str = "COPILOT_DEMO_PICTURES";
 
 fn folder() -> PathBuf {
     run::root().join("web")
@@ -32,6 +35,71 @@ pub(crate) fn test() -> Result<()> {
     run::run(&mut npm(&["test"]))
 }
 
+/// The page in a real Chromium, over the real binaries of this folder.
+pub(crate) struct Chromium {
+    path: PathBuf,
+}
+
+impl Chromium {
+    /// Gets what the page's suites need, or says what is missing. Before anything is built, so
+    /// that nobody waits for a build to be told.
+    pub(crate) fn get() -> Result<Self> {
+        node_is_here()?;
+        let path = browser::chromium()?;
+        install()?;
+        Ok(Self { path })
+    }
+
+    /// The tests whose names contain the filter.
+    pub(crate) fn test(&self, binaries: &Path, filter: Option<&str>) -> Result<()> {
+        say::step("running the page's tests in Chromium");
+        let mut playwright = self.playwright(binaries, "playwright.config.ts");
+        if let Some(filter) = filter {
+            playwright.args(["--grep", &literally(filter)]);
+        }
+        run::run(&mut playwright)
+    }
+
+    /// The demo of remote access; its pictures go to this folder.
+    pub(crate) fn demo(&self, binaries: &Path, pictures: &Path) -> Result<()> {
+        let mut playwright = self.playwright(binaries, "playwright.demo.config.ts");
+        run::run(playwright.env(PICTURES_VARIABLE, pictures))
+    }
+
+    /// The page's figures, from this file of `tests/bench`.
+    pub(crate) fn bench(&self, binaries: &Path, file: &str) -> Result<()> {
+        let mut playwright = self.playwright(binaries, "playwright.bench.config.ts");
+        run::run(playwright.arg(file))
+    }
+
+    fn playwright(&self, binaries: &Path, config: &str) -> Command {
+        let mut command = npm(&[
+            "exec",
+            "--no",
+            "--",
+            "playwright",
+            "test",
+            "--config",
+            config,
+        ]);
+        command
+            .env(binaries::FOLDER_VARIABLE, binaries)
+            .env(browser::VARIABLE, &self.path);
+        command
+    }
+}
+
+/// An expression that matches this text and nothing else.
+fn literally(text: &str) -> String {
+    text.chars()
+        .flat_map(|char| {
+            let escape =
+                (!char.is_alphanumeric() && char.is_ascii() && char != ' ').then_some('\\');
+            escape.into_iter().chain([char])
+        })
+        .collect()
+}
+
 /// What the page's lock file names, from the npm registry.
 fn install() -> Result<()> {
     node_is_here()?;
@@ -43,14 +111,30 @@ fn install() -> Result<()> {
     run::run(&mut npm(&["ci", "--no-audit", "--no-fund"]))
 }
 
+/// Node, which is installed where that can be done without asking anybody.
 fn node_is_here() -> Result<()> {
+    let missing = match node() {
+        Ok(()) => return Ok(()),
+        Err(missing) => missing,
+    };
+    if !run::may_install() {
+        return Err(missing);
+    }
+    // Some systems offer one that is too old.
+    let offered = run::offered("nodejs").as_deref().and_then(major);
+    if offered.is_none_or(|major| major < LEAST_NODE) {
+        return Err(missing);
+    }
+    say::step("installing Node, which the page is built and tested with, with apt-get");
+    run::install(&["nodejs", "npm"])?;
+    node()
+}
+
+fn node() -> Result<()> {
     let output = Command::new("node").arg("--version").output().ok();
     let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let major = version
-        .as_deref()
-        .and_then(|version| version.trim_start_matches('v').split('.').next())
-        .and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < LEAST_NODE) {
+    let least = version.as_deref().and_then(major);
+    if least.is_none_or(|major| major < LEAST_NODE) {
         bail!(
             "the page is built and tested with Node {LEAST_NODE} or newer, and {}: https://nodejs.org",
             version.map_or("there is none".to_owned(), |version| format!(
@@ -58,5 +142,37 @@ fn node_is_here() -> Result<()> {
             ))
         );
     }
+    if !run::works(npm(&[]).get_program(), &["--version"]) {
+        bail!(
+            "the page is built and tested with npm, which comes with Node, and there is none: https://nodejs.org"
+        );
+    }
     Ok(())
+}
+
+/// The first number of a version.
+fn major(version: &str) -> Option<u32> {
+    version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_taken_literally() {
+        assert_eq!(literally("two tabs (of one)?"), r"two tabs \(of one\)\?");
+        assert_eq!(literally("größer"), "größer");
+    }
+
+    #[test]
+    fn a_version_begins_with_its_major_number() {
+        assert_eq!(major("v20.11.1"), Some(20));
+        assert_eq!(major("18.20.4+dfsg-1~deb12u1"), Some(18));
+        assert_eq!(major(""), None);
+    }
 }

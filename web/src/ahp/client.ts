@@ -131,7 +131,13 @@ export class AhpClient {
       | { type: "snapshot"; snapshots: Snapshot<State>[] };
     if (result.type === "replay") {
       for (const envelope of result.actions) this.apply(envelope);
-      for (const channel of result.missing) this.drop(channel);
+      // What the host does not hold in memory it may still have; what was first wanted without a
+      // connection has no state to which a replay could add.
+      const missing = new Set(result.missing);
+      const anew = [...this.subscriptions].filter(
+        ([channel, { state }]) => missing.has(channel) || state === undefined,
+      );
+      await Promise.all(anew.map(([channel]) => this.resubscribe(channel)));
       return;
     }
     const there = new Set<string>();
@@ -189,6 +195,8 @@ export class AhpClient {
   }
 
   private send(channel: string, action: Action, resolve: (outcome: Outcome) => void): void {
+    // Only who follows a channel hears what became of an action there.
+    if (!this.subscriptions.has(channel)) void this.subscribe(channel, 1).catch(() => undefined);
     const clientSeq = this.nextSeq++;
     this.dispatched.set(clientSeq, { channel, action, resolve });
     this.notify("dispatchAction", { channel, clientSeq, action });

@@ -34,7 +34,11 @@ export function initial(question: ChatInputQuestion): Field {
   const value = question.defaultValue;
   return {
     text: typeof value === "string" || typeof value === "number" ? String(value) : "",
-    chosen: [],
+    // What is recommended is what counts without another answer; one tap changes it.
+    chosen: (question.options ?? [])
+      .filter((option) => option.recommended === true)
+      .map((option) => option.id)
+      .slice(0, question.kind === "multi-select" ? undefined : 1),
     own: "",
     yes: typeof value === "boolean" ? value : undefined,
   };

@@ -12,6 +12,7 @@ import { forgetDevice, Relay, type MachinePresence, type RelayState } from "../l
 import { Database } from "./database";
 import { Machine } from "./machine.svelte";
 import { texts } from "./texts";
+import { oneLine } from "./visible";
 
 export type Route =
   | { kind: "sessions" }
@@ -40,18 +41,26 @@ function defaultName(): string {
   return `${browser === "Edg" ? "Edge" : browser} on ${system === "Macintosh" ? "Mac" : system}`;
 }
 
+/** The number tells two that say the same apart. */
+export interface Announcement {
+  text: string;
+  number: number;
+}
+
 export class App {
   route = $state.raw<Route>({ kind: "sessions" });
   relay = $state.raw<RelayState>({ kind: "stopped" });
   machines = $state.raw<Machine[]>([]);
   deviceName = $state("");
   online = $state(navigator.onLine);
-  /** What screen readers are told. */
-  announcement = $state("");
+  /** What screen readers are told at once, and what when they have time. */
+  alarm = $state.raw<Announcement>({ text: "", number: 0 });
+  news = $state.raw<Announcement>({ text: "", number: 0 });
   /** The page cannot work here; why. */
   broken = $state("");
   ready = $state(false);
   newVersion = $state(false);
+  private announced = 0;
   private presences = new Map<string, MachinePresence>();
   private database!: Database;
   private own!: KeyPair;
@@ -97,6 +106,7 @@ export class App {
     });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.back();
+      else for (const machine of this.machines) machine.keepCopies();
     });
     try {
       this.database = await Database.open();
@@ -127,7 +137,7 @@ export class App {
         this.link,
         this.database,
         (summary) => {
-          this.announcement = texts.announceNeeds(summary.title);
+          this.warn(texts.announceNeeds(oneLine(summary.title) || texts.untitled));
         },
       );
       this.machines = [...this.machines, machine];
@@ -151,6 +161,15 @@ export class App {
     this.back();
   }
 
+  /** Tells screen readers that somebody is needed. */
+  warn(text: string): void {
+    this.alarm = { text, number: ++this.announced };
+  }
+
+  say(text: string): void {
+    this.news = { text, number: ++this.announced };
+  }
+
   // --- where in the page
 
   open(machine: string, session: string): void {
@@ -161,6 +180,15 @@ export class App {
     if (to === "") history.replaceState(null, "", location.pathname);
     else location.hash = to;
     this.route = routeOf(location.hash);
+  }
+
+  /** Opens a pairing link that was pasted, as an app has no address bar. Says whether it is one. */
+  openLink(text: string): boolean {
+    const fragment = text.trim().match(/#pair=[\w-]+$/)?.[0];
+    const link = fragment && parsePairingLink(fragment);
+    if (!link) return false;
+    this.route = { kind: "pair", link };
+    return true;
   }
 
   // --- this device

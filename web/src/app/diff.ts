@@ -11,10 +11,17 @@ const MAX_CELLS = 1_000_000;
 export function diffLines(before: string, after: string): Line[] {
   const old = before === "" ? [] : before.split("\n");
   const now = after === "" ? [] : after.split("\n");
+  // What ends the last line begins no other one. It is shown only where one side lacks it.
+  if (ends(before) && ends(after)) {
+    old.pop();
+    now.pop();
+  }
   const lines: Line[] = [];
   compare(old, 0, old.length, now, 0, now.length, lines);
   return lines;
 }
+
+const ends = (text: string): boolean => text === "" || text.endsWith("\n");
 
 function compare(
   old: string[],

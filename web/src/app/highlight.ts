@@ -1,14 +1,10 @@
-/** Colours for code, loaded when the first code is shown. */
+/** Code in coloured pieces. Pure; no markup is ever made from code. */
 
-import type { HLJSApi } from "highlight.js";
+import { languages } from "./languages";
 
+/** Beyond this nobody reads it for its colours. */
 const MAX_CHARS = 50_000;
-let loading: Promise<HLJSApi> | undefined;
-
-async function load(): Promise<HLJSApi> {
-  const { highlighter } = await import("./languages");
-  return highlighter;
-}
+const LITERALS = new Set("true false null nil None True False undefined".split(" "));
 
 export interface Span {
   text: string;
@@ -16,28 +12,33 @@ export interface Span {
   name?: string;
 }
 
-/** The code in coloured pieces; nothing where its language is not known. */
-export async function highlight(code: string, language: string): Promise<Span[] | undefined> {
-  if (code.length > MAX_CHARS || !/^[\w+#-]{1,20}$/.test(language)) return undefined;
-  const highlighter = await (loading ??= load());
-  if (!highlighter.getLanguage(language)) return undefined;
-  const result = highlighter.highlight(code, { language, ignoreIllegals: true });
-  // The tree rather than its HTML: no markup is ever made from code.
-  const { rootNode } = result._emitter as unknown as { rootNode: TreeNode };
+/** The code in pieces; nothing where its language is not known. */
+export function highlight(code: string, language: string): Span[] | undefined {
+  const known = languages.get(language.toLowerCase());
+  if (!known || code.length > MAX_CHARS) return undefined;
   const spans: Span[] = [];
-  flatten(rootNode, undefined, spans);
+  let plain = 0;
+  const put = (from: number, to: number, name?: string) => {
+    if (from < to) spans.push({ text: code.slice(from, to), ...(name ? { name } : {}) });
+  };
+  for (const match of code.matchAll(known.tokens)) {
+    const end = match.index + match[0].length;
+    const name = nameOf(match, code[end], known.keywords!);
+    if (name === undefined) continue;
+    put(plain, match.index);
+    put(match.index, end, name);
+    plain = end;
+  }
+  put(plain, code.length);
   return spans;
 }
 
-interface TreeNode {
-  scope?: string;
-  children: (TreeNode | string)[];
-}
-
-function flatten(node: TreeNode, name: string | undefined, spans: Span[]): void {
-  for (const child of node.children) {
-    if (typeof child !== "string") {
-      flatten(child, child.scope ? child.scope.split(".")[0] : name, spans);
-    } else spans.push(name === undefined ? { text: child } : { text: child, name });
-  }
+function nameOf(match: RegExpExecArray, next: string | undefined, keywords: Set<string>) {
+  const { word, quotes: _, hashes: __, ...groups } = match.groups ?? {};
+  if (word === undefined) return Object.keys(groups).find((name) => groups[name] !== undefined);
+  if (LITERALS.has(word)) return "literal";
+  // Where case does not matter, as in SQL, people shout.
+  if (keywords.has(word) || keywords.has(word.toLowerCase())) return "keyword";
+  if (next === "(") return "title";
+  return /^[A-Z]\w*[a-z]/.test(word) ? "type" : undefined;
 }

@@ -14,12 +14,13 @@ import { MachineLink, type MachineState, type Opener } from "../link/machine";
 import type { KeyPair } from "../link/noise";
 import type { MachinePresence } from "../link/relay";
 import type { Database, PairedMachine } from "./database";
+import { askForCommands, type Command } from "./commands";
 import { Outbox, type EntryKind } from "./outbox.svelte";
 import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
 
 /** Finished turns that are shown at once; older ones come on demand. */
 const TURNS = 20;
-const CACHE_AFTER_MS = 1_000;
+const CACHE_EVERY_MS = 1_000;
 const PAGE = 100;
 
 /** A session in view. */
@@ -42,13 +43,15 @@ export class Machine {
   link = $state.raw<MachineState>({ kind: "offline" });
   root = $state.raw<RootState>();
   notice = $state("");
+  /** Whether it has slash commands; not known before it was asked. */
+  offersCommands = $state<boolean>();
   readonly sessions = new SvelteMap<string, SessionSummary>();
   readonly views = new SvelteMap<string, SessionView>();
   readonly outbox: Outbox;
   private readonly client: AhpClient;
   private readonly transport: MachineLink;
-  private cacheTimer: ReturnType<typeof setTimeout> | undefined;
-  private readonly cacheDue = new Set<string>();
+  private readonly cacheTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  private readonly cachedAt = new Map<string, number>();
 
   constructor(
     readonly paired: PairedMachine,
@@ -67,7 +70,7 @@ export class Machine {
         const before = this.sessions.get(idOf(session));
         if (before) this.putSummary({ ...before, ...changes });
       },
-      closed: () => undefined,
+      closed: (reason) => this.transport.farewell(reason),
     });
     this.outbox = new Outbox(paired.machineId, database, this.client);
     this.transport = new MachineLink(paired, own, deviceName, relay, {
@@ -75,6 +78,8 @@ export class Machine {
         this.link = state;
       },
       connected: async (pipe) => {
+        // It may be another daemon than before.
+        this.offersCommands = undefined;
         await this.client.connected(pipe);
         for (const view of this.views.values()) if (!view.gone) view.stale = false;
         await this.list();
@@ -199,6 +204,8 @@ export class Machine {
   leave(id: string): void {
     const view = this.views.get(id);
     if (!view) return;
+    const copy = `chat/${this.id}/${id}`;
+    if (this.cacheTimers.has(copy)) this.cacheNow(copy);
     this.views.delete(id);
     for (const terminal of view.terminals.keys()) this.client.unsubscribe(terminal);
     this.client.unsubscribe(chatUri(id));
@@ -243,22 +250,28 @@ export class Machine {
     await this.outbox.put({ id, session, channel, action, kind, label, at: Date.now() });
   }
 
-  async create(folder: string): Promise<string> {
+  async create(folder: string, mode: string): Promise<string> {
     const id = crypto.randomUUID();
     await this.client.call("createSession", {
       channel: sessionUri(id),
       workingDirectories: [folder],
+      ...(mode ? { config: { mode } } : {}),
     });
     return id;
   }
 
-  async completions(session: string, kind: string, text: string): Promise<unknown> {
-    return this.client.call("completions", {
-      channel: chatUri(session),
-      kind,
+  /** The commands that fit what is typed; none where the machine knows none. */
+  async commands(session: string, text: string): Promise<Command[]> {
+    if (!this.online || this.offersCommands === false) return [];
+    const found = await askForCommands(
+      (method, params) => this.client.call(method, params),
+      chatUri(session),
       text,
-      offset: text.length,
-    });
+    );
+    // An empty answer may come from a lost connection; it says nothing about the machine.
+    if (found === undefined) this.offersCommands = false;
+    else if (found.length > 0) this.offersCommands = true;
+    return found ?? [];
   }
 
   private stateChanged(channel: string, state: State | undefined): void {
@@ -280,19 +293,31 @@ export class Machine {
     }
     if (channel.startsWith("ahp-chat:")) view.chat = state as ChatState;
     else view.session = state as SessionState;
-    this.cacheLater(`chat/${this.id}/${view.id}`);
+    if (view.chat && view.session) this.cacheLater(`chat/${this.id}/${view.id}`);
   }
 
   // --- the copy on this device
 
+  /** At once when it was not kept lately, so that a reload finds what was just seen. */
   private cacheLater(key: string): void {
-    this.cacheDue.add(key);
-    this.cacheTimer ??= setTimeout(() => {
-      this.cacheTimer = undefined;
-      const due = [...this.cacheDue];
-      this.cacheDue.clear();
-      for (const key of due) void this.cache(key).catch(() => undefined);
-    }, CACHE_AFTER_MS);
+    if (this.cacheTimers.has(key)) return;
+    const wait = (this.cachedAt.get(key) ?? 0) + CACHE_EVERY_MS - Date.now();
+    this.cacheTimers.set(
+      key,
+      setTimeout(() => this.cacheNow(key), Math.max(0, wait)),
+    );
+  }
+
+  private cacheNow(key: string): void {
+    clearTimeout(this.cacheTimers.get(key));
+    this.cacheTimers.delete(key);
+    this.cachedAt.set(key, Date.now());
+    void this.cache(key).catch(() => undefined);
+  }
+
+  /** Keeps what is due: the page may be about to go. */
+  keepCopies(): void {
+    for (const key of [...this.cacheTimers.keys()]) this.cacheNow(key);
   }
 
   private async cache(key: string): Promise<void> {
@@ -303,7 +328,7 @@ export class Machine {
       return;
     }
     const view = this.views.get(id);
-    if (!view?.chat || !view.session) return;
+    if (!view?.chat || !view.session || view.gone) return;
     const { session, chat } = view;
     // Older turns were asked for once and can be asked for again.
     const kept = { session, chat: { ...chat, turns: chat.turns.slice(-TURNS) } };

@@ -8,6 +8,8 @@ import type {
   SessionSummary,
   ToolCall,
 } from "../ahp/types";
+import { texts } from "./texts";
+import { oneLine } from "./visible";
 
 export type Need = "needs-permission" | "needs-answer" | "plan-ready";
 
@@ -48,6 +50,17 @@ export function groupOf(summary: SessionSummary): Group {
   return isRunning(summary) ? "running" : "earlier";
 }
 
+/** What the list can be narrowed to. */
+export const FILTERS = ["all", "needs", "running", "error", "stored"] as const;
+export type Filter = (typeof FILTERS)[number];
+
+export function passes(summary: SessionSummary, filter: Filter): boolean {
+  if (filter === "all") return true;
+  if (filter === "needs") return needsSomeone(summary);
+  if (filter === "running") return isRunning(summary);
+  return stateOf(summary) === filter;
+}
+
 /** The newest first. */
 export function byTime(a: SessionSummary, b: SessionSummary): number {
   return a.modifiedAt < b.modifiedAt ? 1 : a.modifiedAt > b.modifiedAt ? -1 : 0;
@@ -72,6 +85,32 @@ export function todosOf(session: SessionState | undefined): Todo[] {
   return todos.filter((todo): todo is Todo => typeof (todo as Todo | null)?.content === "string");
 }
 
+export interface PlanVersion {
+  version: number;
+  name: string;
+  uri: string;
+  size: number;
+}
+
+/** The plans that were proposed, the newest last. */
+export function plansOf(session: SessionState | undefined): PlanVersion[] {
+  const plans = meta(session, "plans");
+  if (!Array.isArray(plans)) return [];
+  return plans.filter(
+    (plan): plan is PlanVersion => typeof (plan as PlanVersion | null)?.uri === "string",
+  );
+}
+
+/** How many older turns this device does not get, and because of which limit. */
+export function leftOutOf(
+  chat: ChatState | undefined,
+): { turns: number; limitBytes: number } | undefined {
+  const left = meta(chat, "leftOut") as { turns?: unknown; limitBytes?: unknown } | undefined;
+  return typeof left?.turns === "number" && typeof left.limitBytes === "number"
+    ? { turns: left.turns, limitBytes: left.limitBytes }
+    : undefined;
+}
+
 export interface Person {
   name: string;
   trust: string;
@@ -89,6 +128,13 @@ export function confinementOf(session: SessionState | undefined): string | undef
   const value = meta(session, "confinement");
   return typeof value === "string" ? value : undefined;
 }
+
+export const textsOfConfinement = (confinement: string | undefined): string | undefined =>
+  confinement === undefined
+    ? undefined
+    : confinement === "confined"
+      ? texts.confinedHint
+      : texts.cooperativeHint;
 
 export function configOf(session: SessionState | undefined, key: string): unknown {
   return session?.config?.values?.[key];
@@ -116,6 +162,13 @@ export function callAnsweredBy(call: ToolCall): { name: string; choice: string }
   return typeof answered?.name === "string"
     ? { name: answered.name, choice: String(answered.choice ?? "") }
     : undefined;
+}
+
+/** Who answered and how, as it is said. */
+export function saidBy(name: string, choice: string): string {
+  const how = Object.hasOwn(texts.choices, choice) ? texts.choices[choice]! : oneLine(choice);
+  const who = name === "policy" ? texts.rule : oneLine(name);
+  return how ? texts.answeredBy(who, how) : who;
 }
 
 export interface PermissionMeta {

@@ -32,6 +32,14 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A size as people say it. */
+export const bytes = (value: number): string =>
+  value < 1000
+    ? `${value} B`
+    : value < 1_000_000
+      ? `${Math.round(value / 1000)} kB`
+      : `${Math.round(value / 1_000_000)} MB`;
+
 export const count = (value: number): string =>
   value < 1000
     ? String(value)

@@ -80,6 +80,11 @@ export class MachineLink {
     }
   }
 
+  /** The machine said why it ends the connection, in words. */
+  farewell(why: string): void {
+    if (this.state.kind === "online") this.retry(why);
+  }
+
   stop(): void {
     this.wanted = false;
     this.drop("page closed");
@@ -120,7 +125,10 @@ export class MachineLink {
       const channel = await this.relay.open(this.machine.machineId, {
         frame: (payload) => inbox.put(payload),
         closed: (_reason, message) => {
-          if (attempt === this.attempt) this.retry(message || "The channel was closed.");
+          // What the machine said before, such as why, is heard first.
+          inbox.end(() => {
+            if (attempt === this.attempt) this.retry(message || "The channel was closed.");
+          });
         },
       });
       if (attempt !== this.attempt) {
@@ -212,6 +220,11 @@ export class Inbox {
         this.onError(error);
       }
     });
+  }
+
+  /** Calls `then` when all that came was worked off, and what waited for it has gone on. */
+  end(then: () => void): void {
+    this.tail = this.tail.then(() => void setTimeout(then));
   }
 }
 

@@ -199,12 +199,13 @@ export class LinkSocket {
   }
 
   private control(data: string): void {
-    let message: Record<string, unknown>;
+    let message: Record<string, unknown> | null;
     try {
-      message = JSON.parse(data) as Record<string, unknown>;
+      message = JSON.parse(data) as Record<string, unknown> | null;
     } catch {
       return;
     }
+    if (!message) return;
     const channel = typeof message.channel === "number" ? message.channel : -1;
     switch (message.type) {
       case "hello": {

@@ -8,7 +8,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { test as base, expect, type Page } from "@playwright/test";
+import { test as base, expect, type BrowserContext, type Page } from "@playwright/test";
+import { texts } from "../../src/app/texts";
 
 const binaries = resolve(process.env.COPILOT_TEST_BIN_DIR ?? "../target/debug");
 
@@ -17,6 +18,7 @@ export type Step = Record<string, unknown>;
 
 export const say = (text: string): Step => ({ say: text });
 export const tool = (name: string, input: object): Step => ({ tools: [{ name, input }] });
+export const think = (text: string): Step => ({ think: text });
 export const waitFor = (file: string): Step => ({ wait_for_file: file });
 
 /** What the model does for which prompt. A tool call ends a response. */
@@ -32,6 +34,16 @@ export function scenario(prompts: Record<string, Step[]>): object {
     }),
   };
 }
+
+/** The same where an answer depends on what came before it. */
+export interface Response {
+  when?: object;
+  steps: Step[];
+}
+
+export const responses = (prompts: Record<string, Response[]>): object => ({
+  prompts: Object.entries(prompts).map(([match, responses]) => ({ match, responses })),
+});
 
 export interface Run {
   code: number;
@@ -111,9 +123,16 @@ export class World {
   killDaemon = () => this.do("daemon-kill");
   startDaemon = () => this.do("daemon-start");
 
+  /** Settings beside those without which no device would see a session; they are read live. */
+  settings = (more: object) =>
+    this.write(
+      "../home/config/settings.json",
+      JSON.stringify({ remote: { requireGithubRepository: false }, ...more }),
+    );
+
   /** A session in a terminal, in a trusted folder, that devices can see. */
-  async begin(prompt: string): Promise<{ terminal: number; session: string }> {
-    const terminal = await this.terminal("--remote", "-i", prompt);
+  async begin(prompt: string, ...more: string[]): Promise<{ terminal: number; session: string }> {
+    const terminal = await this.terminal("--remote", "-i", prompt, ...more);
     await this.wait(terminal, "trust");
     await this.keys(terminal, "2");
     return { terminal, session: await this.session() };
@@ -123,7 +142,7 @@ export class World {
   async pair(page: Page, session?: string): Promise<void> {
     const { pairing, link } = await this.pairing(session);
     await page.goto(link);
-    await page.getByRole("button", { name: "Pair", exact: true }).click();
+    await page.getByRole("button", { name: texts.pairStart, exact: true }).click();
     const code = (await page.getByTestId("pairing-code").innerText()).replace(/\s/g, "");
     await this.code(pairing, code);
     await expect(page.getByTestId("pairing-code")).toBeHidden();
@@ -137,27 +156,71 @@ export class World {
   }
 }
 
+/** A session on the page, by what a person sees of it. */
+export function phone(page: Page) {
+  const button = (name: string) => page.getByRole("button", { name, exact: true });
+  const field = page.getByRole("textbox", {
+    name: new RegExp(`^(${texts.promptPlaceholder}|${texts.steerPlaceholder})$`),
+  });
+  return {
+    button,
+    field,
+    timeline: page.getByRole("log"),
+    permission: page.getByTestId("permission"),
+    question: page.getByTestId("question"),
+    state: page.getByTestId("session-state"),
+    /** What the page says about the connection; it is in the page twice and to be seen once. */
+    says: (text: string | RegExp) =>
+      page.getByRole("status").getByText(text).filter({ visible: true }),
+    /** The prompts in the timeline that say exactly this. */
+    prompts: (text: string) => page.locator("article .prompt").getByText(text, { exact: true }),
+    approve: () => page.getByTestId("permission").getByText("Yes, once").click(),
+    async send(text: string, how: string = texts.sendPrompt) {
+      await field.fill(text);
+      await button(how).click();
+    },
+  };
+}
+
+/** Everything that a page must never do, whatever a test does with it. */
+async function complaintsOf(context: BrowserContext): Promise<Set<string>> {
+  const complaints = new Set<string>();
+  context.on("weberror", (error) => complaints.add(String(error.error().stack)));
+  context.on("console", (message) => {
+    if (/Content Security Policy|Trusted/i.test(message.text())) complaints.add(message.text());
+  });
+  context.on("request", (request) => {
+    if (!/^(http|ws):\/\/127\.0\.0\.1:/.test(request.url())) complaints.add(request.url());
+  });
+  await context.exposeBinding("complain", (_, what: string) => complaints.add(what));
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      const { complain } = window as unknown as { complain(what: string): void };
+      const broken = event as unknown as Record<string, string>;
+      const { violatedDirective, blockedURI, sample, sourceFile, lineNumber } = broken;
+      complain(`${violatedDirective}: ${blockedURI} ${sample} ${sourceFile}:${lineNumber}`);
+    });
+  });
+  return complaints;
+}
+
 interface Fixtures {
   /** Starts a world that ends with the test. */
   start(model: object): Promise<World>;
 }
 
-/** A test that also fails when the page breaks its own policy or throws. */
+/** A test that also fails when a page breaks its own policy, throws, or asks somebody else. */
 export const test = base.extend<Fixtures>({
-  start: async ({ page }, use) => {
+  start: async ({ context }, use) => {
     const worlds: World[] = [];
-    const complaints: string[] = [];
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("console", (message) => {
-      if (/Content Security Policy|Trusted/i.test(message.text())) complaints.push(message.text());
-    });
+    const complaints = await complaintsOf(context);
     await use(async (model) => {
       const world = await World.start(model);
       worlds.push(world);
       return world;
     });
     for (const world of worlds) await world.end();
-    expect(complaints).toEqual([]);
+    expect([...complaints]).toEqual([]);
   },
 });
 

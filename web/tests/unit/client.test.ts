@@ -61,6 +61,23 @@ async function connected() {
   return all;
 }
 
+describe("an action on a channel that nobody follows", () => {
+  it("is sent after following it, so that its outcome is heard", async () => {
+    const { client, sent, answer, action } = await connected();
+    const channel = "ahp-chat:/2";
+    const outcomes: Outcome[] = [];
+    const sending = client.dispatch(channel, { type: "chat/draftChanged" });
+    void sending.then((outcome) => outcomes.push(outcome));
+    expect(sent.slice(-2).map(({ method }) => method)).toEqual(["subscribe", "dispatchAction"]);
+    expect(sent.at(-2)!.params.channel).toBe(channel);
+    await answer({ snapshot: { resource: channel, state: { ...chat() }, fromSeq: 5 } });
+    const { clientSeq } = sent.at(-1)!.params;
+    action({ type: "chat/draftChanged" }, { channel, origin: { clientId: "c", clientSeq } });
+    await sending;
+    expect(outcomes).toEqual([{ kind: "applied" }]);
+  });
+});
+
 const prompt = {
   type: "chat/turnStarted",
   turnId: "t",
@@ -143,6 +160,28 @@ describe("an AHP client", () => {
     await back;
     expect(client.state(CHAT)).toBeUndefined();
     expect(states.at(-1)).toEqual([CHAT, undefined]);
+  });
+
+  it("asks anew for what a replay cannot resume, and for what was first wanted without a pipe", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    client.disconnected();
+    const first = client.subscribe("ahp-chat:/2", 20);
+    await expect(first).rejects.toThrow("not connected");
+    sent.length = 0;
+    const back = client.connected(pipe);
+    await answer({ type: "replay", actions: [], missing: [CHAT] });
+    expect(sent.slice(1).map(({ method, params }) => [method, params])).toEqual([
+      ["subscribe", { channel: CHAT, view: { turns: 20 } }],
+      ["subscribe", { channel: "ahp-chat:/2", view: { turns: 20 } }],
+    ]);
+    const state = { ...chat(), title: "anew" };
+    for (const { id, params } of sent.slice(1)) {
+      const snapshot = { resource: params.channel, state, fromSeq: 8 };
+      client.receive(JSON.stringify({ jsonrpc: "2.0", id, result: { snapshot } }));
+    }
+    await back;
+    expect(client.state(CHAT)).toEqual(state);
+    expect(client.state("ahp-chat:/2")).toEqual(state);
   });
 
   it("survives what it cannot read", async () => {

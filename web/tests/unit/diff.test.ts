@@ -31,6 +31,13 @@ describe("diffLines", () => {
     expect(diffLines("", "")).toEqual([]);
   });
 
+  it("shows the end of the last line only where one side lacks it", () => {
+    const added = (text: string) => ({ kind: "added", text });
+    expect(diffLines("a\n", "a\nb\n")).toEqual([{ kind: "same", text: "a" }, added("b")]);
+    expect(diffLines("", "a\n")).toEqual([added("a")]);
+    expect(diffLines("a", "a\n")).toEqual([{ kind: "same", text: "a" }, added("")]);
+  });
+
   it("gives back both sides, whatever they are", () => {
     const seed = { value: 7 };
     for (let run = 0; run < 200; run += 1) {

@@ -1,0 +1,40 @@
+import { longestBlock, watchBlocks } from "./busy";
+import { HUGE } from "./payloads";
+import { expect, phone, say, scenario, test, tool } from "./world";
+
+// The agent says megabytes, piece by piece.
+test.setTimeout(120_000);
+const PATIENCE = { timeout: 90_000 };
+
+const LINE = "one endless line";
+const { [LINE]: line, ...nested } = HUGE;
+
+for (const [what, texts] of Object.entries({ [LINE]: [line!], nested: Object.values(nested) })) {
+  test(`huge text keeps nobody from using the page: ${what}`, async ({ page, context, start }) => {
+    await watchBlocks(context);
+    const steps = texts.flatMap((text, i) => [
+      say(text),
+      tool("update_todo", { items: [{ content: `part ${i}`, status: "completed" }] }),
+    ]);
+    const model = scenario({ hello: [say("Hello.")], huge: [...steps, say("All is said.")] });
+    const world = await start(model);
+    const { session } = await world.begin("hello");
+    await world.pair(page, session);
+    const { field, send, timeline } = phone(page);
+    await send("huge");
+    // Typing goes on while all of it streams in.
+    await field.pressSequentially("one can type ");
+    await expect(timeline.getByText("All is said.")).toBeAttached(PATIENCE);
+    await expect(field).toHaveValue("one can type ");
+    expect(await longestBlock(page)).toBeLessThan(1_000);
+
+    // The same when all of it comes at once.
+    await page.reload();
+    await expect(timeline.getByText("All is said.")).toBeAttached();
+    await field.pressSequentially("and read");
+    await expect(field).toHaveValue("one can type and read");
+    await timeline.evaluate((element) => element.scrollTo(0, 0));
+    await expect(timeline.locator(".prompt").first()).toBeInViewport();
+    expect(await longestBlock(page)).toBeLessThan(1_000);
+  });
+}

@@ -1,0 +1,60 @@
+import { texts } from "../../src/app/texts";
+import { longestBlock, watchBlocks } from "./busy";
+import { expect, phone, test } from "./world";
+
+/**
+ * Turns that autopilot makes by itself, which is how a daemon's store is filled fastest. All 5,000
+ * take minutes; the ordinary run looks at fewer.
+ */
+const LONG = process.env.COPILOT_TEST_LONG === "1";
+const PROMPTS = LONG ? 5 : 1;
+const TURNS_OF_A_PROMPT = LONG ? 1_000 : 200;
+const TURNS = PROMPTS * TURNS_OF_A_PROMPT;
+
+test.setTimeout(LONG ? 1_800_000 : 120_000);
+
+test(`a session of ${TURNS} turns is there at once, and older turns come when they are asked for`, async ({
+  page,
+  context,
+  start,
+}) => {
+  await watchBlocks(context);
+  const world = await start({
+    prompts: [],
+    fallback: [{ steps: [{ say: "A **turn** with a `word` of code." }] }],
+  });
+  await world.settings({ autopilot: { maxContinuations: TURNS_OF_A_PROMPT - 1 } });
+  const { terminal, session } = await world.begin("go 1", "--mode", "autopilot");
+  const finished = `it went on ${TURNS_OF_A_PROMPT - 1} times by itself`;
+  for (let prompt = 1; prompt <= PROMPTS; prompt += 1) {
+    if (prompt > 1) await world.keys(terminal, `go ${prompt}\r`);
+    await expect
+      .poll(() => world.screen(terminal), { timeout: LONG ? 600_000 : 90_000 })
+      .toMatch(new RegExp(`go ${prompt}[^]*${finished}|${finished}`));
+  }
+
+  await world.pair(page, session);
+  const { button, field, send, timeline } = phone(page);
+  const shown = timeline.getByRole("article");
+  await expect(shown.last()).toContainText("A turn with a word of code.");
+  const first = await shown.count();
+  expect(first).toBeLessThan(50);
+  expect(await longestBlock(page)).toBeLessThan(1_000);
+
+  // Older ones on demand, without a jump of what one reads.
+  for (let page = 1; page <= 3; page += 1) {
+    const before = await shown.count();
+    await button(texts.olderTurns).click();
+    await expect.poll(() => shown.count()).toBeGreaterThan(before);
+  }
+  await send("one more");
+  await expect(timeline.getByText("one more")).toBeVisible();
+  await field.fill("half a tho");
+
+  // From what this device remembers, and from the machine again.
+  await page.reload();
+  await expect(field).toHaveValue("half a tho");
+  await expect(shown.last()).toContainText("A turn with a word of code.");
+  expect(await shown.count()).toBeLessThan(50);
+  expect(await longestBlock(page)).toBeLessThan(1_000);
+});

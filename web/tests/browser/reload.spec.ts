@@ -1,0 +1,69 @@
+import { texts } from "../../src/app/texts";
+import { expect, phone, responses, say, test, think, tool, waitFor } from "./world";
+
+const model = responses({
+  everything: [
+    { steps: [think("Where to begin?"), say("I begin."), waitFor("go-on")].concat(touch("one")) },
+    { steps: [tool("ask_user", { question: "Which tests?", choices: ["All", "None"] })] },
+    { steps: [say("That was it.")] },
+  ],
+  after: [{ steps: [say("After all of it.")] }],
+});
+
+function touch(file: string) {
+  return [tool("shell", { command: `echo once >> ${file}` })];
+}
+
+test("a reload in the middle of everything loses nothing and doubles nothing", async ({
+  page,
+  start,
+}) => {
+  const world = await start(model);
+  const { session } = await world.begin("do everything");
+  await world.pair(page, session);
+  const { approve, field, permission, prompts, question, send, state, timeline } = phone(page);
+
+  // While the agent works, with a message that waits to join and one that waits for the end.
+  await expect(timeline).toContainText("I begin.");
+  await send("also this", texts.sendSteer);
+  await send("after that", texts.sendQueue);
+  await field.fill("half a tho");
+  const waiting = page.getByRole("listitem");
+  await expect(waiting).toHaveCount(2);
+  await page.reload();
+  await expect(waiting).toHaveCount(2);
+  await expect(field).toHaveValue("half a tho");
+  await expect(timeline).toContainText("I begin.");
+  await expect(state).toHaveText(texts.states.working!);
+
+  // While a permission waits, and in the very moment of the tap.
+  await world.write("go-on", "");
+  await expect(permission).toContainText("echo once");
+  await page.reload();
+  await expect(permission).toContainText("echo once");
+  await approve();
+  await page.reload();
+  await expect(question).toContainText("Which tests?");
+  await expect(permission).toBeHidden();
+  expect(await world.read("one")).toBe("once\n");
+
+  // While a question waits, and in the moment of its answer.
+  await page.reload();
+  await question.getByRole("button", { name: "All" }).click();
+  await page.reload();
+  await expect(timeline).toContainText("That was it.");
+  await expect(timeline.getByText("also this", { exact: true })).toHaveCount(1);
+  await expect(timeline).toContainText("After all of it.");
+  await expect(prompts("after that")).toHaveCount(1);
+  await expect(waiting).toHaveCount(0);
+  await expect(field).toHaveValue("half a tho");
+
+  // Right after a prompt was sent.
+  await send("after a reload");
+  await page.reload();
+  await expect(prompts("after a reload")).toHaveCount(1);
+  await expect(timeline.getByText("After all of it.")).toHaveCount(2);
+  await page.reload();
+  await expect(timeline.getByText("After all of it.")).toHaveCount(2);
+  await expect(prompts("after a reload")).toHaveCount(1);
+});
