@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ahp_types::state::{ResponsePart, ToolCallState};
-use copilot_tests::attached::{Attached, open_input, open_permission};
+use copilot_tests::attached::{Attached, answered, confirmed, open_input, open_permission};
 use copilot_tests::remote::Relay;
 use copilot_tests::{Home, Remote, Scenario, say, tool};
 use serde_json::json;
@@ -53,11 +52,12 @@ pub(crate) fn an_action_to_a_device() {
 
 pub(crate) fn an_answer_of_a_device() {
     let choices = ["yes", "no"];
-    let asks = (0..ANSWERS).map(|round| {
-        tool(
-            "ask_user",
-            json!({"question": question(round), "choices": choices}),
-        )
+    let asks = (0..ANSWERS).flat_map(|round| {
+        let input = json!({"question": question(round), "choices": choices});
+        [
+            tool("ask_user", input),
+            json!({"write_file": reached(round)}),
+        ]
     });
     let writes = (0..ANSWERS).map(|round| {
         tool(
@@ -77,7 +77,7 @@ pub(crate) fn an_answer_of_a_device() {
     let first = phone.prompt("hello");
     local.trust_folder();
     phone.wait_for_end(&first);
-    answers(&mut local, &mut phone, "");
+    answers(&home, &mut local, &mut phone, "");
     permissions(&home, &mut local, &mut phone, "");
 
     let mut others: Vec<Attached> = (0..OTHERS)
@@ -96,8 +96,13 @@ pub(crate) fn an_answer_of_a_device() {
     // nobody but keeps everything.
     drop(others);
     let beside = format!(", beside {OTHERS} sessions that stream");
-    answers(&mut local, &mut phone, &beside);
+    answers(&home, &mut local, &mut phone, &beside);
     permissions(&home, &mut local, &mut phone, &beside);
+}
+
+/// What the agent makes when it has the answer.
+fn reached(round: usize) -> String {
+    format!("reached-{round}")
 }
 
 fn question(round: usize) -> String {
@@ -108,23 +113,25 @@ fn file(round: usize) -> String {
     format!("file-{round}")
 }
 
-/// From an answer on the device until somebody at the machine sees that the agent has it, and until
-/// the agent asks its next question.
-fn answers(local: &mut Attached, phone: &mut Attached, beside: &str) {
+/// From an answer on the device until the agent goes on, and until it asks its next question.
+fn answers(home: &Home, local: &mut Attached, phone: &mut Attached, beside: &str) {
     let turn = phone.prompt("ask");
+    let made = Made::watch(home);
     let mut goes_on = Vec::new();
     let mut asks_again = Vec::new();
     let mut next = wait_for_question(local, 0);
     for round in 1..=ANSWERS {
         wait_for_question(phone, round - 1);
         let begin = Instant::now();
-        assert_eq!(phone.answer(&next.0, &next.1, "yes"), None);
-        wait_for_calls(local, &turn, round);
+        let answer = answered(&next.0, &next.1, "yes");
+        let seq = phone.client.dispatch(&phone.chat_channel(), &answer);
+        made.wait(&reached(round - 1));
         goes_on.push(begin.elapsed());
         if round < ANSWERS {
             next = wait_for_question(local, round);
             asks_again.push(begin.elapsed());
         }
+        assert_eq!(phone.outcome(seq), None);
     }
     phone.wait_for_end(&turn);
     times(
@@ -132,29 +139,39 @@ fn answers(local: &mut Attached, phone: &mut Attached, beside: &str) {
         goes_on,
     );
     times(&format!("… and to its next question{beside}"), asks_again);
+    for round in 0..ANSWERS {
+        std::fs::remove_file(home.project().join(reached(round))).expect("the agent went on");
+    }
 }
 
-/// Waits until the agent has reported the end of so many tool calls of the turn.
-fn wait_for_calls(screen: &mut Attached, turn: &str, count: usize) {
-    screen.wait("the end of a tool call", |_, chat| {
-        let parts = match chat.active_turn.as_ref().filter(|active| active.id == turn) {
-            Some(active) => &active.response_parts,
-            None => {
-                &chat
-                    .turns
-                    .iter()
-                    .find(|ended| ended.id == turn)?
-                    .response_parts
+/// Sees files come into being in the project, as the kernel tells it.
+struct Made {
+    events: std::sync::mpsc::Receiver<notify::Result<notify::Event>>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl Made {
+    fn watch(home: &Home) -> Self {
+        let (sender, events) = std::sync::mpsc::channel();
+        let mut watcher = notify::recommended_watcher(sender).expect("files can be watched");
+        let folder = home.project();
+        notify::Watcher::watch(&mut watcher, &folder, notify::RecursiveMode::NonRecursive)
+            .expect("the project can be watched");
+        Self {
+            events,
+            _watcher: watcher,
+        }
+    }
+
+    fn wait(&self, name: &str) {
+        loop {
+            let event = self.events.recv_timeout(copilot_tests::DEADLINE);
+            let event = event.expect("something happens").expect("an event");
+            if event.paths.iter().any(|path| path.ends_with(name)) {
+                return;
             }
-        };
-        let ended = parts.iter().filter(|part| match part {
-            ResponsePart::ToolCall(part) => {
-                matches!(part.tool_call, ToolCallState::Completed(_))
-            }
-            _ => false,
-        });
-        (ended.count() >= count).then_some(())
-    });
+        }
+    }
 }
 
 /// The request and the question with this number, once it is asked.
@@ -168,23 +185,26 @@ fn wait_for_question(screen: &mut Attached, round: usize) -> (String, String) {
     })
 }
 
-/// From a yes on the device until somebody at the machine sees that the agent has written the file,
-/// and until it asks about the next one.
+/// From a yes on the device until the agent has written the file, which it flushes to the disk, and
+/// until it asks about the next one.
 fn permissions(home: &Home, local: &mut Attached, phone: &mut Attached, beside: &str) {
     let turn = phone.prompt("write");
+    let made = Made::watch(home);
     let mut goes_on = Vec::new();
     let mut asks_again = Vec::new();
     let mut call = wait_for_file(local, 0);
     for round in 1..=ANSWERS {
         wait_for_file(phone, round - 1);
         let begin = Instant::now();
-        assert_eq!(phone.confirm(&turn, &call, "allow-once"), None);
-        wait_for_calls(local, &turn, round);
+        let yes = confirmed(&turn, &call, "allow-once");
+        let seq = phone.client.dispatch(&phone.chat_channel(), &yes);
+        made.wait(&file(round - 1));
         goes_on.push(begin.elapsed());
         if round < ANSWERS {
             call = wait_for_file(local, round);
             asks_again.push(begin.elapsed());
         }
+        assert_eq!(phone.outcome(seq), None);
     }
     phone.wait_for_end(&turn);
     for round in 0..ANSWERS {

@@ -311,15 +311,7 @@ impl Attached {
 
     /// Answers one question of a request with an option or words.
     pub fn answer(&mut self, request: &str, question: &str, option: &str) -> Option<String> {
-        self.dispatch(&json!({
-            "type": "chat/inputCompleted",
-            "requestId": request,
-            "response": "accept",
-            "answers": {question: {
-                "state": "submitted",
-                "value": {"kind": "selected", "value": option},
-            }},
-        }))
+        self.dispatch(&answered(request, question, option))
     }
 
     /// Waits for an open permission.
@@ -409,6 +401,19 @@ pub fn turn_started(turn: &str, text: &str) -> Value {
 /// A person's message.
 pub fn message(text: &str) -> Value {
     json!({"text": text, "origin": {"kind": "user"}})
+}
+
+/// The action that answers one question of a request with an option or words.
+pub fn answered(request: &str, question: &str, option: &str) -> Value {
+    json!({
+        "type": "chat/inputCompleted",
+        "requestId": request,
+        "response": "accept",
+        "answers": {question: {
+            "state": "submitted",
+            "value": {"kind": "selected", "value": option},
+        }},
+    })
 }
 
 /// The action that answers a permission.

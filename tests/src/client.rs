@@ -242,6 +242,16 @@ impl Client {
         }
     }
 
+    /// Reads the next message from the daemon's socket and throws it away.
+    pub fn discard(&mut self) -> io::Result<()> {
+        loop {
+            let (_, flags, _) = read_frame(self.stream())?;
+            if flags & MORE == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Sends a request and waits for its response; notifications on the way
     /// are kept.
     pub fn request(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {

@@ -66,8 +66,16 @@ impl SlowClients {
                     format!("ahp-session:/{session}"),
                     format!("ahp-chat:/{session}"),
                 ];
-                for channel in own.iter().chain(&channels) {
-                    let _ = client.try_request("subscribe", json!({"channel": channel}));
+                // What it is told it does not look at: it shall cost the daemon, not this machine.
+                let all: Vec<&String> = own.iter().chain(&channels).collect();
+                for (id, channel) in all.iter().enumerate() {
+                    let params = json!({"channel": channel});
+                    let _ = client.send(&json!({
+                        "jsonrpc": "2.0", "id": id + 100, "method": "subscribe", "params": params,
+                    }));
+                }
+                for _ in all {
+                    let _ = client.discard();
                 }
             }
         });

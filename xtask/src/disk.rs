@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// What `cargo xtask ci` writes on a fresh clone, with some air: compiled dependencies and tests
-/// (about 5 GB), lints and documentation (about 2 GB).
-const NEEDED_BYTES: u64 = 8 * GB;
+/// (about 3 GB), lints and documentation (about 2 GB).
+const NEEDED_BYTES: u64 = 6 * GB;
 const GB: u64 = 1_000_000_000;
 
 /// An error with words when there is too little room for a whole run in this folder.

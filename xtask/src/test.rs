@@ -118,8 +118,36 @@ fn rust(options: &Options, folder: &Path) -> Result<()> {
             command.arg(filter);
         }
     }
+    if acme_server() {
+        command.env("COPILOT_TEST_REQUIRE_PEBBLE", "1");
+    }
     command.env(binaries::FOLDER_VARIABLE, folder);
     run::run(&mut command)
+}
+
+/// Whether the ACME server is here that the relay is tested against. It is installed where that is
+/// possible; it is packaged for Debian and Ubuntu only, so its tests are passed over elsewhere.
+fn acme_server() -> bool {
+    let is_here = || {
+        let look = "command -v pebble && command -v pebble-challtestsrv";
+        run::works("bash", &["-c", look])
+    };
+    if is_here() {
+        return true;
+    }
+    if run::may_install() {
+        say::step("installing Pebble, an ACME server for tests, with apt-get");
+        if let Err(error) = run::install(&["pebble"]) {
+            say::error(&error);
+        }
+    }
+    if !is_here() {
+        say::note(
+            "pebble is not installed, so the tests of certificates from an ACME server are passed over: \
+             apt-get install pebble",
+        );
+    }
+    is_here()
 }
 
 /// Says everything that is missing at once, and how to get it.

@@ -1,8 +1,9 @@
 //! The page for browsers, as it was built into this program.
 //!
-//! The page is `web/dist`; a build without it says so instead.
+//! The page is `web/dist`; a build without it says so instead. Texts are in it compressed as well, and are
+//! sent so to whoever takes that.
 
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use rust_embed::RustEmbed;
 
@@ -27,7 +28,12 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
         "/" => "index.html",
         path => path.trim_start_matches('/'),
     };
-    let Some(file) = Assets::get(path) else {
+    let compressed = match takes_gzip(&headers) {
+        true => Assets::get(&format!("{path}.gz")),
+        false => None,
+    };
+    let is_compressed = compressed.is_some();
+    let Some(file) = compressed.or_else(|| Assets::get(path)) else {
         if path == "index.html" {
             return without_a_page();
         }
@@ -50,7 +56,8 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
     let known = headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let common: [(HeaderName, String); 3] = [
+    let common: [(HeaderName, String); 4] = [
+        (header::VARY, "accept-encoding".to_owned()),
         (header::ETAG, tag),
         (header::CACHE_CONTROL, kept.to_owned()),
         (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
@@ -59,7 +66,28 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
     let kind = [(header::CONTENT_TYPE, content_type(path))];
-    (common, kind, file.data.into_owned()).into_response()
+    let mut response = (common, kind, file.data.into_owned()).into_response();
+    if is_compressed {
+        let gzip = HeaderValue::from_static("gzip");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, gzip);
+    }
+    response
+}
+
+/// Whether a request says that it takes `gzip`, and not that it does not.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let offered = offered.filter_map(|value| value.to_str().ok());
+    offered.flat_map(|value| value.split(',')).any(|offer| {
+        let mut parts = offer.split(';').map(str::trim);
+        let quality = |part: &str| part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+        parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
+            && parts.filter_map(quality).all(|quality| quality > 0.0)
+    })
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -89,4 +117,25 @@ fn without_a_page() -> Response {
          client of their own can connect.</p>\n",
     )
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compressed_for_who_takes_that() {
+        for (offered, taken) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("br, x-gzip", false),
+            ("identity", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(offered));
+            assert_eq!(takes_gzip(&headers), taken, "{offered}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

@@ -17,6 +17,7 @@ use link_proto::ids::{DeviceId, PairingId};
 use tokio::sync::mpsc;
 
 use super::Link;
+use super::alarm::Alarm;
 use super::api::{Access, RelayError, shown};
 use super::channel::{self, Inbox};
 use super::wire::{self, Message, Way, Wire};
@@ -205,6 +206,7 @@ impl Connection {
         let mut pairings = self.link.pairings_changed.subscribe();
         let mut doubt = self.link.doubt.subscribe();
         pairings.mark_changed();
+        let mut alarm = Alarm::new();
         loop {
             let wake = self.pong_due.unwrap_or(self.next_ping).min(self.next_ping);
             let done = tokio::select! {
@@ -222,7 +224,7 @@ impl Connection {
                 _ = devices.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
                 _ = pairings.changed() => self.tell().await.map_err(|why| (why, Kind::Failed)),
                 _ = doubt.changed() => self.ping(PROOF).await.map_err(|why| (why, Kind::Failed)),
-                () = tokio::time::sleep_until(wake.into()) => self.beat().await,
+                () = alarm.until(wake) => self.beat().await,
             };
             if let Err(end) = done {
                 return end;

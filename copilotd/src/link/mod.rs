@@ -5,6 +5,7 @@
 //! Nothing is dialled and no relay is started unless a session can be reached from elsewhere or a
 //! pairing is open. Must never listen on a network, and never log a token, a secret or a code.
 
+mod alarm;
 mod api;
 mod backoff;
 mod channel;

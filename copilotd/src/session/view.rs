@@ -61,7 +61,7 @@ impl Actor {
                     let result = Subscribed {
                         snapshot: snapshot(channel, state, from_seq),
                     };
-                    reply(client, request_id, place, result);
+                    reply(client, request_id, place, result).await;
                 }
                 self.attached(Arc::clone(client));
             }
@@ -281,18 +281,21 @@ struct Subscribed {
 }
 
 /// Encodes a reply and puts it in its place. A large one is encoded beside everything else, so that
-/// whoever looks at a long turn delays nobody.
-fn reply(client: &Arc<Client>, id: &Value, place: Place, result: Subscribed) {
-    if let Some(reply) = rpc::reply_within(id, &result, ENCODED_AT_ONCE_BYTES) {
-        client.outbound().release(place, reply);
-        return;
-    }
-    let (client, id) = (Arc::clone(client), id.clone());
-    // It ends with its work; a client has one under way at most for each channel it asks for.
-    tokio::task::spawn_blocking(move || {
-        let reply = rpc::reply(&id, &result);
-        client.outbound().release(place, reply);
-    });
+/// whoever looks at a long turn delays no other session. This one waits for it: however often
+/// somebody asks, one is made at a time.
+async fn reply(client: &Client, id: &Value, place: Place, result: Subscribed) {
+    let reply = match rpc::reply_within(id, &result, ENCODED_AT_ONCE_BYTES) {
+        Some(reply) => reply,
+        None => {
+            let of_id = id.clone();
+            let encoded = tokio::task::spawn_blocking(move || rpc::reply(&of_id, &result)).await;
+            encoded.unwrap_or_else(|defect| {
+                let error = rpc::RpcError::internal(format!("the snapshot failed: {defect}"));
+                rpc::error(id, &error)
+            })
+        }
+    };
+    client.outbound().release(place, reply);
 }
 
 fn snapshot(channel: &str, state: SnapshotState, from_seq: u64) -> Snapshot {
