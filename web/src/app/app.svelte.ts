@@ -230,13 +230,20 @@ export class App {
     location.replace(location.pathname);
   }
 
+  private keeping = Promise.resolve();
+
   draft(session: string): Promise<string | undefined> {
     return this.database.open<string>("drafts", session);
   }
 
-  async keepDraft(session: string, draft: string): Promise<void> {
-    if (draft) await this.database.seal("drafts", session, draft);
-    else await this.database.remove("drafts", session);
+  /** One after another: what was sealed before it was sent must not come back after it is removed. */
+  keepDraft(session: string, draft: string): Promise<void> {
+    const keep = () =>
+      draft
+        ? this.database.seal("drafts", session, draft)
+        : this.database.remove("drafts", session);
+    this.keeping = this.keeping.then(keep, keep);
+    return this.keeping;
   }
 
   // --- versions of the page

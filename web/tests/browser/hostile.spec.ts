@@ -136,7 +136,7 @@ test("nothing runs, loads or becomes markup, wherever it is written", async ({
     await expect(question).toBeVisible();
     await provoke(page, url);
     await button(texts.decline).click();
-    await expect(page.getByText(`${texts.tapSending}`)).toBeHidden();
+    await expect(question.getByText(texts.tapSending)).toBeHidden();
   }
   while (!(await timeline.getByText("All was shown.").isVisible())) {
     await expect(permission.or(timeline.getByText("All was shown.")).first()).toBeVisible();

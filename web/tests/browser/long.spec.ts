@@ -1,5 +1,5 @@
 import { texts } from "../../src/app/texts";
-import { longestBlock, watchBlocks } from "./busy";
+import { longestTask } from "./busy";
 import { expect, phone, test } from "./world";
 
 /**
@@ -15,10 +15,9 @@ test.setTimeout(LONG ? 1_800_000 : 120_000);
 
 test(`a session of ${TURNS} turns is there at once, and older turns come when they are asked for`, async ({
   page,
-  context,
+  browser,
   start,
 }) => {
-  await watchBlocks(context);
   const world = await start({
     prompts: [],
     fallback: [{ steps: [{ say: "A **turn** with a `word` of code." }] }],
@@ -33,28 +32,46 @@ test(`a session of ${TURNS} turns is there at once, and older turns come when th
       .toMatch(new RegExp(`go ${prompt}[^]*${finished}|${finished}`));
   }
 
-  await world.pair(page, session);
-  const { button, field, send, timeline } = phone(page);
-  const shown = timeline.getByRole("article");
-  await expect(shown.last()).toContainText("A turn with a word of code.");
-  const first = await shown.count();
-  expect(first).toBeLessThan(50);
-  expect(await longestBlock(page)).toBeLessThan(1_000);
+  const longest = await longestTask(browser, page, async () => {
+    await world.pair(page, session);
+    const { button, field, send, timeline } = phone(page);
+    const shown = timeline.getByRole("article");
+    await expect(shown.last()).toContainText("A turn with a word of code.");
+    const first = await shown.count();
+    expect(first).toBeLessThan(50);
 
-  // Older ones on demand, without a jump of what one reads.
-  for (let page = 1; page <= 3; page += 1) {
-    const before = await shown.count();
-    await button(texts.olderTurns).click();
-    await expect.poll(() => shown.count()).toBeGreaterThan(before);
-  }
-  await send("one more");
-  await expect(timeline.getByText("one more")).toBeVisible();
-  await field.fill("half a tho");
+    // Older ones on demand, without a jump of what one reads.
+    for (let page = 1; page <= 3; page += 1) {
+      const before = await shown.count();
+      await button(texts.olderTurns).click();
+      await expect.poll(() => shown.count()).toBeGreaterThan(before);
+    }
+    await send("one more");
+    await expect(timeline.getByText("one more")).toBeVisible();
+    await field.fill("half a tho");
+    await expect.poll(() => page.evaluate(drafts)).toBe(1);
 
-  // From what this device remembers, and from the machine again.
-  await page.reload();
-  await expect(field).toHaveValue("half a tho");
-  await expect(shown.last()).toContainText("A turn with a word of code.");
-  expect(await shown.count()).toBeLessThan(50);
-  expect(await longestBlock(page)).toBeLessThan(1_000);
+    // From what this device remembers, and from the machine again.
+    await page.reload();
+    await expect(field).toHaveValue("half a tho");
+    await expect(shown.last()).toContainText("A turn with a word of code.");
+    expect(await shown.count()).toBeLessThan(50);
+  });
+  expect(longest).toBeLessThan(1_000);
 });
+
+/** How many drafts this device keeps: the page is busy, and keeps what is typed when it can. */
+async function drafts(): Promise<number> {
+  const [{ name } = {}] = await indexedDB.databases();
+  const db = await new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open(name!);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error!);
+  });
+  return new Promise((resolve, reject) => {
+    const request = db.transaction("drafts").objectStore("drafts").count();
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error!);
+    db.close();
+  });
+}

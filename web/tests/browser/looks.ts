@@ -54,7 +54,7 @@ export async function look(page: Page, world: World, session: string) {
   all.push(...(await misfits("a question")));
   await question.getByRole("button", { name: "All", exact: true }).click();
   await expect(timeline).toContainText("Everything is done.");
-  for (const call of await timeline.locator("details.call > summary").all()) await call.click();
+  for (const call of await timeline.locator(".call summary").all()) await call.click();
   await page.getByRole("textbox").first().fill(LONG);
   all.push(...(await misfits("the timeline")));
   await field.fill("");

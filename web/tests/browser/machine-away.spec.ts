@@ -30,7 +30,7 @@ test("a machine that disappears is named, keeps what was shown, and returns", as
   await expect(phone(page).says(/is offline since/)).toBeVisible();
   await expect(timeline).toContainText("Working on it.");
   await send("count this", texts.sendQueue);
-  await expect(page.getByText(texts.undelivered)).toBeVisible();
+  await expect(phone(page).pending).toContainText(texts.undelivered);
   await field.fill("half a tho");
   await page.reload();
   await expect(phone(page).says(/is offline since/)).toBeVisible();
@@ -41,7 +41,7 @@ test("a machine that disappears is named, keeps what was shown, and returns", as
   await expect(phone(page).says(/is offline since/)).toBeHidden();
   // The turn that was cut off says so; nothing of it runs again by itself.
   await expect(timeline.getByText(texts.turnFailed)).toBeVisible();
-  await expect(page.getByText(texts.undelivered)).toBeHidden();
+  await expect(phone(page).pending).toBeHidden();
   await expect(permission).toContainText("echo once");
   await expect(prompts("count this")).toHaveCount(1);
   await approve();

@@ -27,18 +27,18 @@ test("what is typed and sent offline survives a reload and arrives exactly once"
   // What was last seen is there without anybody to ask.
   await expect(timeline).toContainText("Hello to you.");
   await send("count this");
-  await expect(page.getByText(texts.undelivered)).toBeVisible();
+  await expect(phone(page).pending).toContainText(texts.undelivered);
   await field.fill("and half a tho");
 
   await page.reload();
-  await expect(page.getByText(texts.undelivered)).toBeVisible();
+  await expect(phone(page).pending).toContainText(texts.undelivered);
   await expect(page.getByText("count this")).toBeVisible();
   await expect(field).toHaveValue("and half a tho");
 
   await context.setOffline(false);
   await expect(permission).toContainText("echo once");
   await expect(prompts("count this")).toHaveCount(1);
-  await expect(page.getByText(texts.undelivered)).toBeHidden();
+  await expect(phone(page).pending).toBeHidden();
   await approve();
   await expect(timeline).toContainText("Counted.");
   await world.wait(terminal, "Counted.");
@@ -68,7 +68,7 @@ test("what is sent and tapped while the relay is away arrives exactly once, also
   await approve();
   await expect(page.getByText(texts.tapQueued)).toBeVisible();
   await send("count two", texts.sendQueue);
-  await expect(page.getByText(texts.undelivered)).toBeVisible();
+  await expect(phone(page).pending).toContainText(texts.undelivered);
   await page.reload();
   await expect(page.getByText(texts.tapQueued)).toBeVisible();
   await expect(page.getByText("count two")).toBeVisible();

@@ -85,13 +85,14 @@ test("a newer page is understood by this machine, which refuses in words what it
   const world = await start(model);
   const { session } = await world.begin("the work");
   await world.pair(page, session);
-  const { approve, permission, send, timeline } = phone(page);
+  const { approve, field, permission, send, timeline } = phone(page);
   await expect(permission).toContainText("echo once");
   await send("an unknown wish", texts.sendQueue);
   const refused = page.getByRole("listitem").filter({ hasText: "an unknown wish" });
   await expect(refused).toContainText(texts.rejected);
-  await refused.getByRole("button", { name: texts.dismiss }).click();
+  await refused.getByRole("button", { name: texts.takeBack }).click();
   await expect(refused).toBeHidden();
+  await expect(field).toHaveValue("an unknown wish");
   await approve();
   await expect(timeline).toContainText("It is done.");
   await send("the work again");

@@ -172,6 +172,8 @@ export function phone(page: Page) {
     /** What the page says about the connection; it is in the page twice and to be seen once. */
     says: (text: string | RegExp) =>
       page.getByRole("status").getByText(text).filter({ visible: true }),
+    /** What was typed and has not begun. */
+    pending: page.getByRole("list", { name: texts.pending, exact: true }),
     /** The prompts in the timeline that say exactly this. */
     prompts: (text: string) => page.locator("article .prompt").getByText(text, { exact: true }),
     approve: () => page.getByTestId("permission").getByText("Yes, once").click(),
