@@ -55,7 +55,8 @@ test(`a session of ${TURNS} turns is there at once, and older turns come when th
     await page.reload();
     await expect(field).toHaveValue("half a tho");
     await expect(shown.last()).toContainText("A turn with a word of code.");
-    expect(await shown.count()).toBeLessThan(50);
+    // Not all of them; how many more the session makes by itself meanwhile is not known.
+    await expect(button(texts.olderTurns)).toBeVisible();
   });
   expect(longest).toBeLessThan(1_000);
 });
