@@ -28,7 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve machines and devices until a signal ends it.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print the token with which a machine joins; it is made at the first use.
     EnrolmentToken {
         /// The relay's folder.
@@ -146,7 +146,7 @@ const DRAIN_AS_CHILD: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Serve(serve) => run(serve),
+        Verb::Serve(serve) => run(*serve),
         Verb::EnrolmentToken { data } => print_enrolment_token(&data),
     };
     match done {

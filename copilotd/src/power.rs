@@ -67,11 +67,11 @@ mod linux {
                 before: Duration::ZERO,
             };
             asleep.slept(clock(nix::time::ClockId::CLOCK_BOOTTIME)?, running()?);
-            // SAFETY: an owned descriptor stays open and the same until it is dropped.
             #[expect(
                 unsafe_code,
                 reason = "waiting for a descriptor needs its owner's promise"
             )]
+            // SAFETY: an owned descriptor stays open and the same until it is dropped.
             let timer =
                 unsafe { AsyncFd::register_with_interest(timer.into(), Interest::READABLE) };
             Ok(Self {

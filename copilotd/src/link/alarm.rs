@@ -66,11 +66,11 @@ mod linux {
         pub(super) fn new() -> io::Result<Self> {
             let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
             let timer = Owned(TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?);
-            // SAFETY: the descriptor stays open and the same until its owner is dropped.
             #[expect(
                 unsafe_code,
                 reason = "waiting for a descriptor needs its owner's promise"
             )]
+            // SAFETY: the descriptor stays open and the same until its owner is dropped.
             let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) };
             Ok(Self {
                 timer: timer?,

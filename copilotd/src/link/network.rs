@@ -332,11 +332,11 @@ mod linux {
             let protocol = SockProtocol::NetlinkRoute;
             let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
             bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
-            // SAFETY: an owned descriptor stays open and the same until it is dropped.
             #[expect(
                 unsafe_code,
                 reason = "waiting for a descriptor needs its owner's promise"
             )]
+            // SAFETY: an owned descriptor stays open and the same until it is dropped.
             let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
             Ok(Self {
                 socket: socket?,
