@@ -2,7 +2,7 @@
 //! says so; elsewhere nobody does, and heartbeats notice.
 //!
 //! Much of what the kernel says changes nothing, such as an address whose lifetime was renewed:
-//! [`Known`] remembers what there is, and only what is new or gone is a change.
+//! `Known` remembers what there is, and only what is new or gone is a change.
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Changes;

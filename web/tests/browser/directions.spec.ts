@@ -35,7 +35,7 @@ test("right-to-left text and emoji are whole and in their direction; motion stop
     await expect(page.getByText(texts.states.working!)).toBeVisible();
   };
   await list();
-  expect(await page.evaluate(running)).toBeGreaterThan(0);
+  await expect.poll(() => page.evaluate(running)).toBeGreaterThan(0);
   await page.emulateMedia({ reducedMotion: "reduce" });
   await expect.poll(() => page.evaluate(running)).toBe(0);
   await page.goBack();

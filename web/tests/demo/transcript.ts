@@ -1,9 +1,20 @@
 /** What was said and done in a session, as its two screens show it, in one form to be compared. */
 
 import type { Page } from "@playwright/test";
+import { saidBy } from "../../src/app/session";
+import { texts } from "../../src/app/texts";
+
+/** An answer as the page says it: a terminal names the choice, the page says what it means. */
+function inWords(answer: string): string {
+  const at = answer.lastIndexOf(": ");
+  return at < 0 ? answer : squeezed(saidBy(answer.slice(0, at), answer.slice(at + 2)));
+}
 
 /** For instance `said: The greeting is written.` */
 export type Transcript = string[];
+
+/** How the page says that a turn did not come to its own end. */
+const ENDS: string[] = [texts.cancelled, texts.turnFailed];
 
 const squeezed = (text: string): string => text.replace(/\s+/g, " ").trim();
 
@@ -44,7 +55,7 @@ export function ofTerminal(shown: string): Transcript {
     } else if (line.startsWith("  ")) {
       flush();
       const answer = /^ {2}│ answered by (.*)$/.exec(line);
-      if (answer) entries.push(`answered: ${squeezed(answer[1]!)}`);
+      if (answer) entries.push(`answered: ${inWords(squeezed(answer[1]!))}`);
     } else if (line.trim() === "") flush();
     else said.push(line);
   }
@@ -54,7 +65,7 @@ export function ofTerminal(shown: string): Transcript {
 
 /** From what the page shows. */
 export async function ofPage(page: Page): Promise<Transcript> {
-  const entries = await page.evaluate(() => {
+  const entries = await page.evaluate((ends) => {
     const text = (element: Element | null | undefined) => element?.textContent ?? "";
     const blocks = (element: Element | null | undefined) =>
       [...(element?.querySelectorAll(":scope .markup > *") ?? [])].map((block) => text(block));
@@ -66,14 +77,16 @@ export async function ofPage(page: Page): Promise<Transcript> {
         if (part.matches(".call")) return [["did", text(part.querySelector(".label"))]];
         if (part.matches(".answered")) return [["answered", text(part.querySelector(".quiet"))]];
         if (part.matches(".notice")) return [["told", text(part)]];
-        // A turn that came to its own end says only how long it took.
+        // A turn that came to its own end says only when it was and how long it took.
         if (part.matches(".end")) {
-          const words = text(part.querySelector("span"));
-          return /^\d/.test(words) ? [] : [["ended", words.toLowerCase()]];
+          const words = [...part.querySelectorAll("span")].map(text);
+          return words
+            .filter((word) => ends.includes(word))
+            .map((word) => ["ended", word.toLowerCase()]);
         }
         return [];
       }),
     );
-  });
+  }, ENDS);
   return entries.map(([kind, words]) => `${kind}: ${squeezed(words)}`);
 }
