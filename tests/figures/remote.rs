@@ -242,7 +242,7 @@ pub(crate) fn a_link_at_rest() {
         "a link that is up and carries nothing",
         &format!(
             "{:.3} wake-ups a second, {} clock ticks in {WATCHED:?}",
-            (wake_ups_after - wake_ups) as f64 / WATCHED.as_secs_f64(),
+            wake_ups_after.saturating_sub(wake_ups) as f64 / WATCHED.as_secs_f64(),
             ticks_after - ticks
         ),
     );

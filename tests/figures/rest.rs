@@ -27,7 +27,7 @@ pub(crate) fn watch(home: &Home, what: &str) -> u64 {
         &format!("activity in {WATCHED:?}, {what}"),
         &format!(
             "{} wake-ups, {} clock ticks",
-            wake_ups_after - wake_ups,
+            wake_ups_after.saturating_sub(wake_ups),
             ticks_after - ticks
         ),
     );
