@@ -6,6 +6,7 @@ pub mod agent;
 pub mod audit;
 pub mod config;
 pub mod content;
+pub mod desktop;
 pub mod host;
 pub mod ipc;
 pub mod link;

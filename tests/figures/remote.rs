@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use copilot_tests::attached::{Attached, answered, confirmed, open_input, open_permission};
 use copilot_tests::remote::Relay;
 use copilot_tests::{Home, Remote, Scenario, say, tool};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::measure::{activity, echo, figure, times};
 
@@ -77,8 +77,8 @@ pub(crate) fn an_answer_of_a_device() {
     let first = phone.prompt("hello");
     local.trust_folder();
     phone.wait_for_end(&first);
-    answers(&home, &mut local, &mut phone, "");
-    permissions(&home, &mut local, &mut phone, "");
+    rounds(&home, &mut local, &mut phone, &QUESTIONS, "");
+    rounds(&home, &mut local, &mut phone, &PERMISSIONS, "");
 
     let mut others: Vec<Attached> = (0..OTHERS)
         .map(|_| Attached::create(&home, "another", json!({})))
@@ -96,8 +96,8 @@ pub(crate) fn an_answer_of_a_device() {
     // nobody but keeps everything.
     drop(others);
     let beside = format!(", beside {OTHERS} sessions that stream");
-    answers(&home, &mut local, &mut phone, &beside);
-    permissions(&home, &mut local, &mut phone, &beside);
+    rounds(&home, &mut local, &mut phone, &QUESTIONS, &beside);
+    rounds(&home, &mut local, &mut phone, &PERMISSIONS, &beside);
 }
 
 /// What the agent makes when it has the answer.
@@ -113,36 +113,70 @@ fn file(round: usize) -> String {
     format!("file-{round}")
 }
 
-/// From an answer on the device until the agent goes on, and until it asks its next question.
-fn answers(home: &Home, local: &mut Attached, phone: &mut Attached, beside: &str) {
-    let turn = phone.prompt("ask");
+/// One turn in which a device gives the answer to whatever is asked, a hundred times: from each
+/// answer until the agent has made the file of that round, and until it asks again.
+fn rounds<T>(
+    home: &Home,
+    local: &mut Attached,
+    phone: &mut Attached,
+    what: &Asks<T>,
+    beside: &str,
+) {
+    let turn = phone.prompt(what.prompt);
     let made = Made::watch(home);
     let mut goes_on = Vec::new();
     let mut asks_again = Vec::new();
-    let mut next = wait_for_question(local, 0);
-    for round in 1..=ANSWERS {
-        wait_for_question(phone, round - 1);
+    let mut open = (what.wait)(local, 0);
+    for round in 0..ANSWERS {
+        (what.wait)(phone, round);
         let begin = Instant::now();
-        let answer = answered(&next.0, &next.1, "yes");
+        let answer = (what.answer)(&turn, &open);
         let seq = phone.client.dispatch(&phone.chat_channel(), &answer);
-        made.wait(&reached(round - 1));
+        made.wait(&(what.makes)(round));
         goes_on.push(begin.elapsed());
-        if round < ANSWERS {
-            next = wait_for_question(local, round);
+        if round + 1 < ANSWERS {
+            open = (what.wait)(local, round + 1);
             asks_again.push(begin.elapsed());
         }
         assert_eq!(phone.outcome(seq), None);
     }
     phone.wait_for_end(&turn);
-    times(
-        &format!("an answer on a device to the agent going on{beside}"),
-        goes_on,
-    );
-    times(&format!("… and to its next question{beside}"), asks_again);
+    times(&format!("{}{beside}", what.figure), goes_on);
+    times(&format!("… and to what it asks next{beside}"), asks_again);
     for round in 0..ANSWERS {
-        std::fs::remove_file(home.project().join(reached(round))).expect("the agent went on");
+        let file = home.project().join((what.makes)(round));
+        std::fs::remove_file(file).expect("the agent went on");
     }
 }
+
+/// What [`rounds`] asks about.
+struct Asks<T> {
+    prompt: &'static str,
+    figure: &'static str,
+    /// Waits until a screen shows what is asked in a round.
+    wait: fn(&mut Attached, usize) -> T,
+    /// The action that answers it, in this turn.
+    answer: fn(&str, &T) -> Value,
+    /// The file that the agent makes then.
+    makes: fn(usize) -> String,
+}
+
+const QUESTIONS: Asks<(String, String)> = Asks {
+    prompt: "ask",
+    figure: "an answer on a device to the agent going on",
+    wait: wait_for_question,
+    answer: |_, (request, question)| answered(request, question, "yes"),
+    makes: reached,
+};
+
+/// The agent flushes what it writes to the disk.
+const PERMISSIONS: Asks<String> = Asks {
+    prompt: "write",
+    figure: "a yes on a device to the file written and on disk",
+    wait: wait_for_file,
+    answer: |turn, call| confirmed(turn, call, "allow-once"),
+    makes: file,
+};
 
 /// Sees files come into being in the project, as the kernel tells it.
 struct Made {
@@ -183,38 +217,6 @@ fn wait_for_question(screen: &mut Attached, round: usize) -> (String, String) {
         let is_it = request.message.as_deref() == Some(&words) || asked["message"] == words;
         is_it.then(|| Some((request.id, asked["id"].as_str()?.to_owned())))?
     })
-}
-
-/// From a yes on the device until the agent has written the file, which it flushes to the disk, and
-/// until it asks about the next one.
-fn permissions(home: &Home, local: &mut Attached, phone: &mut Attached, beside: &str) {
-    let turn = phone.prompt("write");
-    let made = Made::watch(home);
-    let mut goes_on = Vec::new();
-    let mut asks_again = Vec::new();
-    let mut call = wait_for_file(local, 0);
-    for round in 1..=ANSWERS {
-        wait_for_file(phone, round - 1);
-        let begin = Instant::now();
-        let yes = confirmed(&turn, &call, "allow-once");
-        let seq = phone.client.dispatch(&phone.chat_channel(), &yes);
-        made.wait(&file(round - 1));
-        goes_on.push(begin.elapsed());
-        if round < ANSWERS {
-            call = wait_for_file(local, round);
-            asks_again.push(begin.elapsed());
-        }
-        assert_eq!(phone.outcome(seq), None);
-    }
-    phone.wait_for_end(&turn);
-    for round in 0..ANSWERS {
-        std::fs::remove_file(home.project().join(file(round))).expect("the file was written");
-    }
-    times(
-        &format!("a yes on a device to the file written and on disk{beside}"),
-        goes_on,
-    );
-    times(&format!("… and to its next request{beside}"), asks_again);
 }
 
 /// The call that writes the file with this number, once somebody is asked about it.

@@ -159,4 +159,9 @@ fn a_listing_shows_the_title_the_folder_and_the_true_state() {
         (session.meta.as_ref()?.get("copilot.state")? == "idle").then_some(())
     });
     assert_eq!(home.sessions()[0]["state"], json!("idle"));
+
+    // Also after a daemon that could not say that it ends.
+    home.kill_daemon();
+    home.start_daemon();
+    assert_eq!(home.sessions()[0]["state"], json!("stored"));
 }

@@ -23,6 +23,7 @@ mod content;
 mod conversation;
 mod crash_points;
 mod crashes;
+mod desktop;
 mod device_commands;
 mod device_limits;
 mod exit_codes;

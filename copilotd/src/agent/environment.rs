@@ -63,6 +63,16 @@ impl SessionEnvironment {
         self.vars.iter().find(|(k, _)| k == name).map(|(_, v)| v)
     }
 
+    /// A program on its PATH, in folders that do not depend on where one is.
+    #[must_use]
+    pub fn find(&self, program: impl AsRef<std::path::Path>) -> Option<PathBuf> {
+        let path = self.get("PATH").cloned().unwrap_or_default();
+        std::env::split_paths(&path)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(program.as_ref()))
+            .find(|program| program.is_file())
+    }
+
     /// What the login shell of this user would give: for a session that no terminal created.
     /// `started` learns the helper's pid, so that it is not taken for an orphan. Falls back to the
     /// daemon's own environment when the shell does not answer within 5 s.

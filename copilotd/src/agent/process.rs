@@ -195,14 +195,7 @@ fn resolve(agent: &AgentCommand, environment: &SessionEnvironment) -> std::path:
     if program.components().count() > 1 {
         return program.clone();
     }
-    let path = environment.get("PATH").cloned().unwrap_or_default();
-    let candidates = std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(program));
-    candidates
-        .into_iter()
-        .find(|p| p.is_file())
-        .unwrap_or_else(|| program.clone())
+    environment.find(program).unwrap_or_else(|| program.clone())
 }
 
 #[allow(unsafe_code)]

@@ -55,6 +55,9 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
         permissions: permissions(&mut top, &previous.permissions),
         trusted_folders: top.take("trustedFolders", &previous.trusted_folders, folders),
         log_level: top.take("logLevel", &previous.log_level, log_level),
+        notifications: top.take("notifications", &previous.notifications, |value| {
+            flag(value).map(Some)
+        }),
         remote: remote(&mut top, &previous.remote),
         audit: audit(&mut top, &previous.audit),
     };
@@ -62,7 +65,7 @@ pub fn load(text: &str, previous: &Settings) -> (Settings, Vec<Problem>) {
     top.values.remove("$schema");
     top.finish(
         "model, agent, agents, mode, autopilot, permissions, trustedFolders, logLevel, \
-         remoteSessions, remote, audit",
+         notifications, remoteSessions, remote, audit",
     );
     (settings, problems)
 }

@@ -27,10 +27,20 @@ pub struct Settings {
     pub trusted_folders: Vec<PathBuf>,
     /// `logLevel`: how much the daemon logs.
     pub log_level: LogLevel,
+    /// `notifications`, when it is set; see [`Settings::notifications`].
+    pub notifications: Option<bool>,
     /// `remoteSessions` and `remote`: reaching sessions from other devices.
     pub remote: RemoteSettings,
     /// `audit`: what is recorded for good.
     pub audit: AuditSettings,
+}
+
+impl Settings {
+    /// Whether the desktop says when a session needs somebody and nobody looks.
+    #[must_use]
+    pub fn notifications(&self) -> bool {
+        self.notifications.unwrap_or(true)
+    }
 }
 
 /// `remoteSessions` and `remote`: reaching sessions from other devices.

@@ -71,6 +71,17 @@ pub fn state_word(summary: &SessionSummary) -> Option<&str> {
     summary.meta.as_ref()?.get("copilot.state")?.as_str()
 }
 
+/// The line of a session that is not in memory: one that was idle when the daemon was killed says
+/// so of itself still.
+fn at_rest(mut summary: SessionSummary) -> SessionSummary {
+    if state_word(&summary) == Some("idle")
+        && let Some(meta) = &mut summary.meta
+    {
+        meta.insert("copilot.state".to_owned(), "stored".into());
+    }
+    summary
+}
+
 /// Whether remote access is on, from a session's line in lists.
 fn is_remote(summary: &SessionSummary) -> bool {
     let remote = summary.meta.as_ref().and_then(|m| m.get("copilot.remote"));
@@ -341,7 +352,7 @@ impl Host {
         }
     }
 
-    /// Lines of the store's list, newest first.
+    /// Lines of the store's list, newest first, as they are for sessions that are not in memory.
     async fn stored_summaries(
         &self,
         before: Option<Position>,
@@ -349,7 +360,8 @@ impl Host {
     ) -> Vec<SessionSummary> {
         let parse = |s: StoredSummary| serde_json::from_str(&s.summary_json).ok();
         let stored = self.stored_page(before, limit).await;
-        stored.into_iter().filter_map(parse).collect()
+        let all = stored.into_iter().filter_map(parse);
+        all.map(at_rest).collect()
     }
 
     /// The same as they are stored.

@@ -438,27 +438,38 @@ fn covers_tool(
 /// As many characters of a subject as a choice in a dialog shows; the dialog shows it whole.
 const MAX_LABEL_CHARS: usize = 80;
 
-/// The words of the choice that adds these rules for the rest of the session.
+/// The words of the choice that adds these rules for the rest of the session in this folder.
 #[must_use]
-pub fn label_for(rules: &[Rule]) -> String {
-    format!("Yes, and allow {} for this session", all_covered(rules))
+pub fn label_for(rules: &[Rule], folder: &Path) -> String {
+    format!(
+        "Yes, and allow {} for this session",
+        all_covered(rules, folder)
+    )
 }
 
-/// The words of the choice that adds these rules for good, in this repository.
+/// The words of the choice that adds these rules for good, in the repository of this folder.
 #[must_use]
-pub fn label_here(rules: &[Rule]) -> String {
-    format!("Always here (this repository): {}", all_covered(rules))
+pub fn label_here(rules: &[Rule], folder: &Path) -> String {
+    format!(
+        "Always here (this repository): {}",
+        all_covered(rules, folder)
+    )
 }
 
-fn all_covered(rules: &[Rule]) -> String {
-    let each: Vec<String> = rules.iter().map(covered).collect();
+fn all_covered(rules: &[Rule], folder: &Path) -> String {
+    let each: Vec<String> = rules.iter().map(|rule| covered(rule, folder)).collect();
     match each.split_last() {
         Some((last, front)) if !front.is_empty() => format!("{} and {last}", front.join(", ")),
         _ => each.concat(),
     }
 }
 
-fn covered(rule: &Rule) -> String {
+fn covered(rule: &Rule, folder: &Path) -> String {
+    // What is in the folder is named from there, as everywhere else.
+    let path = |path: &str| match Path::new(path).strip_prefix(folder) {
+        Ok(inside) if !inside.as_os_str().is_empty() => shortened(&inside.to_string_lossy()),
+        _ => shortened(path),
+    };
     match &rule.0 {
         Kind::AnyShell => "every command that can be read".to_owned(),
         Kind::Shell(words) => format!("`{}`", shortened(&command_text(words))),
@@ -469,9 +480,9 @@ fn covered(rule: &Rule) -> String {
             )
         }
         Kind::Write(None) => "writing everywhere".to_owned(),
-        Kind::Write(Some(path)) => format!("writing `{}`", shortened(path)),
+        Kind::Write(Some(written)) => format!("writing `{}`", path(written)),
         Kind::Read(None) => "reading everywhere".to_owned(),
-        Kind::Read(Some(path)) => format!("reading `{}`", shortened(path)),
+        Kind::Read(Some(written)) => format!("reading `{}`", path(written)),
         Kind::Url(None) => "every URL".to_owned(),
         Kind::Url(Some(pattern)) => format!("everything at `{}`", shortened(&pattern.to_string())),
         Kind::Tool { .. } => format!("the tool `{}`", shortened(&rule.to_string())),

@@ -759,7 +759,7 @@ fn the_rest_of_the_session_is_offered_where_a_rule_can_help() {
         (shell("copilot answer"), None),
         (
             write("src/x"),
-            Some("Yes, and allow writing `/nowhere/project/src/x` for this session"),
+            Some("Yes, and allow writing `src/x` for this session"),
         ),
         (write("pages/[id]*.tsx"), None),
         (
@@ -785,7 +785,7 @@ fn the_rest_of_the_session_is_offered_where_a_rule_can_help() {
     ];
     for (request, expected) in table {
         let rules = lasting_rules(&request, &RuleSet::default(), folder);
-        let label = (!rules.is_empty()).then(|| label_for(&rules));
+        let label = (!rules.is_empty()).then(|| label_for(&rules, folder));
         assert_eq!(label.as_deref(), expected, "{request:?}");
     }
     // An unread command is asked every time while something is denied.

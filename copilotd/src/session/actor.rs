@@ -27,6 +27,7 @@ use super::{Input, Launch, NewSession};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::translate::Effect;
 use crate::audit::{Event, Who};
+use crate::desktop::Notification;
 use crate::host::admit::{self, Admitted, Context};
 use crate::host::identity::Trust;
 use crate::host::{Client, Shared, rpc};
@@ -93,6 +94,8 @@ pub(super) struct Actor {
     pub(super) step_by: Option<Who>,
     /// Whether this life of the session came from the store and nothing was asked since.
     pub(super) stored: bool,
+    /// Whether the last step that was published left somebody needed.
+    needs_somebody: bool,
     /// Since when nothing happens and nobody looks.
     quiet_since: Option<Instant>,
 }
@@ -159,6 +162,7 @@ impl Actor {
             turn_by: None,
             step_by: None,
             stored: false,
+            needs_somebody: false,
             quiet_since: None,
         }
     }
@@ -648,6 +652,23 @@ impl Actor {
     /// The session's line in lists, as it is now.
     pub(super) fn summary_now(&self) -> SessionSummary {
         self.model.summary(self.state_word(), self.closed)
+    }
+
+    /// Says so on the desktop when somebody begins to be needed and nobody looks.
+    pub(super) fn tell_desktop(&mut self) {
+        let needed = self.model.session.input_needed.as_ref();
+        let needed = needed.is_some_and(|requests| !requests.is_empty());
+        let before = std::mem::replace(&mut self.needs_somebody, needed);
+        let shared = &self.model.shared;
+        let begins = needed && !before && self.clients.is_empty();
+        if !begins || !shared.settings().notifications() {
+            return;
+        }
+        let title = &self.model.session.title;
+        if let Some(notification) = Notification::of(self.state_word(), title, self.id()) {
+            let known = Arc::clone(&shared.known_children);
+            notification.show(self.environment.clone(), known);
+        }
     }
 
     /// Tells the lists what changed.

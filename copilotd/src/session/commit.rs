@@ -130,6 +130,7 @@ impl Actor {
         self.catch_up();
         points.reached("after-echo");
         self.publish_summary();
+        self.tell_desktop();
         points.reached("before-agent");
         self.flush_agent();
         points.reached("after-agent");

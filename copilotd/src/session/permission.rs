@@ -234,7 +234,7 @@ impl Actor {
         let granted = self.granted(id, wanted);
         let asked = Asked {
             title: question(wanted),
-            options: choices(&lasting_rules),
+            options: choices(&lasting_rules, &self.folder),
             permission: permission_json(wanted, why),
             answered: None,
         };
@@ -416,7 +416,7 @@ fn permission_json(wanted: &[Request], why: &str) -> Value {
     json!({"kind": kind, "subject": subject, "reason": why})
 }
 
-fn choices(lasting_rules: &[Rule]) -> Vec<ConfirmationOption> {
+fn choices(lasting_rules: &[Rule], folder: &Path) -> Vec<ConfirmationOption> {
     let option = |id: &str, label: String, kind| ConfirmationOption {
         id: id.into(),
         label,
@@ -430,8 +430,8 @@ fn choices(lasting_rules: &[Rule]) -> Vec<ConfirmationOption> {
     )];
     if !lasting_rules.is_empty() {
         for (id, label) in [
-            ("allow-session", label_for(lasting_rules)),
-            (ALLOW_HERE, label_here(lasting_rules)),
+            ("allow-session", label_for(lasting_rules, folder)),
+            (ALLOW_HERE, label_here(lasting_rules, folder)),
         ] {
             choices.push(option(id, visible(&label), ConfirmationOptionKind::Approve));
         }

@@ -70,6 +70,9 @@ export class World {
     writeFileSync(file, JSON.stringify(model));
     const child = spawn(join(binaries, "world"), [file], {
       env: { ...process.env, COPILOT_TEST_BIN_DIR: binaries },
+      // In a group of its own: whatever ends this program, its end of the pipe closes, and the world
+      // can still end everything it has started.
+      detached: true,
     });
     let said = "";
     child.stderr.on("data", (data: Buffer) => {

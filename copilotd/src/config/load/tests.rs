@@ -39,6 +39,7 @@ fn everything_that_can_be_set() {
             "permissions": {"allow": ["shell(git:*)", "write(src)",], "deny": ["shell(git push)"]},
             "trustedFolders": ["/srv/work", "~/projects"],
             "logLevel": "trace",
+            "notifications": false,
             "remoteSessions": true,
             "remote": {"requireGithubRepository": false, "githubHosts": ["ghe.example"],
                 "maxSessionBytes": 1000, "onResume": "restore", "relay": "https://relay.example"},
@@ -67,6 +68,7 @@ fn everything_that_can_be_set() {
         ["/srv/work", "~/projects"].map(PathBuf::from)
     );
     assert_eq!(settings.log_level, LogLevel::Trace);
+    assert!(!settings.notifications());
     let remote = settings.remote;
     assert!(remote.sessions && !remote.require_github_repository());
     assert_eq!(remote.github_hosts, ["ghe.example"]);
@@ -126,6 +128,11 @@ fn a_bad_value_is_named_and_the_previous_one_kept_while_others_apply() {
             "trustedFolders",
             r#""trustedFolders": ["~x"]"#,
             "`~x`, which begins neither",
+        ),
+        (
+            "notifications",
+            r#""notifications": 1"#,
+            "must be true or false, not a number",
         ),
         (
             "remoteSessions",
