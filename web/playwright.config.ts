@@ -31,7 +31,7 @@ export default defineConfig({
   timeout: 60_000,
   expect: { timeout: 15_000 },
   /** More than the whole suite takes on two slow cores: what comes later never comes. */
-  globalTimeout: 30 * 60_000,
+  globalTimeout: (process.env.COPILOT_TEST_LONG === "1" ? 90 : 30) * 60_000,
   fullyParallel: true,
   workers: 2,
   retries: 0,

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) long: bool,
     /// Only the tests of the page in a real Chromium.
-    #[arg(long, conflicts_with = "long")]
+    #[arg(long)]
     pub(crate) browser: bool,
     /// Only tests whose name contains this; without --browser only those in Rust.
     pub(crate) filter: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Some(_) => binaries::build_with(&[binaries::WORLD])?,
             None => build()?,
         };
-        return chromium.test(&folder, options.filter.as_deref());
+        return chromium.test(&folder, options.filter.as_deref(), options.long);
     }
     check_prerequisites()?;
     // A filter names tests of one language; the page has its own.
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut outcomes = vec![rust(options, &folder)];
     if let Some(chromium) = chromium {
         outcomes.push(web::test());
-        outcomes.push(chromium.test(&folder, None));
+        outcomes.push(chromium.test(&folder, None, options.long));
     }
     let failed: Vec<String> = outcomes
         .into_iter()

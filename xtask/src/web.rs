@@ -9,6 +9,9 @@ use crate::{binaries, browser, run, say};
 
 const LEAST_NODE: u32 = 20;
 
+/// Set where the suites are to do what takes minutes by nature; they read it.
+const LONG_VARIABLE: &str = "COPILOT_TEST_LONG";
+
 /// Where the demo leaves its pictures; the demo reads it.
 const PICTURES_VARIABLE: &str = "COPILOT_DEMO_PICTURES";
 
@@ -50,10 +53,13 @@ impl Chromium {
         Ok(Self { path })
     }
 
-    /// The tests whose names contain the filter.
-    pub(crate) fn test(&self, binaries: &Path, filter: Option<&str>) -> Result<()> {
+    /// The tests whose names contain the filter; with `long` at their full length.
+    pub(crate) fn test(&self, binaries: &Path, filter: Option<&str>, long: bool) -> Result<()> {
         say::step("running the page's tests in Chromium");
         let mut playwright = self.playwright(binaries, "playwright.config.ts");
+        if long {
+            playwright.env(LONG_VARIABLE, "1");
+        }
         if let Some(filter) = filter {
             playwright.args(["--grep", &literally(filter)]);
         }

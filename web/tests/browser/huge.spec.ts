@@ -3,8 +3,9 @@ import { HUGE } from "./payloads";
 import { expect, phone, say, scenario, test, tool } from "./world";
 
 // The agent says megabytes, piece by piece.
-test.setTimeout(120_000);
-const PATIENCE = { timeout: 90_000 };
+const LONG = process.env.COPILOT_TEST_LONG === "1";
+test.setTimeout(LONG ? 600_000 : 120_000);
+const PATIENCE = { timeout: LONG ? 500_000 : 90_000 };
 
 const LINE = "one endless line";
 const { [LINE]: line, ...nested } = HUGE;
