@@ -3,10 +3,13 @@
  * way back after the pipe broke.
  *
  * States live here and are reduced here, and listeners are told. What was dispatched and not echoed
- * when the pipe broke is sent again; the ids inside actions make that harmless. A rejected action
- * is never applied.
+ * when the pipe broke is sent again; the ids inside actions make that harmless. What has no id is
+ * sent once, over a pipe that is there. A rejected action is never applied. What the pipe cannot
+ * carry is rejected here, for a pipe that breaks on it would break again and again.
  */
 
+import { texts } from "../app/texts";
+import { utf8 } from "../link/bytes";
 import { reduceChat, reduceRoot, reduceSession, reduceTerminal } from "./reducers";
 import type {
   Action,
@@ -29,7 +32,18 @@ export interface Pipe {
 }
 
 /** What became of an action. */
-export type Outcome = { kind: "applied" } | { kind: "rejected"; reason: string };
+export type Outcome =
+  | { kind: "applied" }
+  /** `again`: it had been sent before, and may have had its effect then. */
+  | { kind: "rejected"; reason: string; again?: true }
+  /** The pipe broke before the host said anything, and it is not sent twice. */
+  | { kind: "unknown" };
+
+/** Codes of errors, as the protocol has them. */
+export const INVALID_REQUEST = -32600;
+export const METHOD_NOT_FOUND = -32601;
+export const SESSION_NOT_FOUND = -32001;
+export const SESSION_ALREADY_EXISTS = -32003;
 
 export class RpcError extends Error {
   override name = "RpcError";
@@ -59,6 +73,12 @@ interface Waiting {
 interface Dispatched {
   channel: string;
   action: Action;
+  /** It has no id: a second one would be another one. */
+  once?: true;
+  /** It was given to a pipe, this one or an earlier one. */
+  sent?: true;
+  /** It was given to an earlier pipe. */
+  again?: true;
   resolve(outcome: Outcome): void;
 }
 
@@ -69,6 +89,8 @@ interface Subscription {
 
 export class AhpClient {
   private pipe: Pipe | undefined;
+  /** Every subscription is up to date, and actions go out. */
+  private ready = false;
   private nextId = 1;
   private nextSeq = 1;
   private lastSeq: number | undefined;
@@ -80,7 +102,13 @@ export class AhpClient {
     readonly clientId: string,
     private readonly title: string,
     private readonly listener: Listener,
+    /** The longest message that a pipe carries. */
+    private readonly maxBytes = Infinity,
   ) {}
+
+  get isReady(): boolean {
+    return this.ready;
+  }
 
   /**
    * A pipe is there. Resolves when every subscription is up to date again: the host replays what was
@@ -90,16 +118,22 @@ export class AhpClient {
     this.pipe = pipe;
     if (this.lastSeq === undefined) await this.initialize();
     else await this.reconnect();
-    const unsent = [...this.dispatched.values()];
+    if (this.pipe !== pipe) return;
+    this.ready = true;
+    const waiting = [...this.dispatched.values()];
     this.dispatched.clear();
-    for (const { channel, action, resolve } of unsent) this.send(channel, action, resolve);
+    for (const sending of waiting) {
+      if (sending.once) sending.resolve({ kind: "unknown" });
+      else this.send(sending.sent ? { ...sending, again: true } : sending);
+    }
   }
 
   /** The pipe is gone. Requests fail; actions wait for the next pipe. */
   disconnected(): void {
     this.pipe = undefined;
+    this.ready = false;
     for (const waiting of this.waiting.values()) {
-      waiting.reject(new RpcError(0, "The connection to the machine was lost."));
+      waiting.reject(new RpcError(0, texts.connectionLost));
     }
     this.waiting.clear();
   }
@@ -189,26 +223,58 @@ export class AhpClient {
     return this.subscriptions.get(channel)?.state as S | undefined;
   }
 
-  /** Asks for an action; resolves when the host has said what became of it, however long it takes. */
-  dispatch(channel: string, action: Action): Promise<Outcome> {
-    return new Promise((resolve) => this.send(channel, action, resolve));
+  /**
+   * Asks for an action; resolves when the host has said what became of it, however long it takes.
+   * `again`: an earlier page may have sent it.
+   */
+  dispatch(channel: string, action: Action, again = false): Promise<Outcome> {
+    return new Promise((resolve) =>
+      this.send({ channel, action, resolve, ...(again ? { again } : {}) }),
+    );
   }
 
-  private send(channel: string, action: Action, resolve: (outcome: Outcome) => void): void {
+  /** Asks for an action that has no id: now or not at all, and never twice. */
+  attempt(channel: string, action: Action): Promise<Outcome> {
+    if (!this.ready) {
+      return Promise.resolve({ kind: "rejected", reason: texts.machineNotConnected });
+    }
+    return new Promise((resolve) => this.send({ channel, action, resolve, once: true }));
+  }
+
+  /** Whether an action is short enough to be sent. */
+  fits(channel: string, action: Action): boolean {
+    return this.carries(dispatched(channel, Number.MAX_SAFE_INTEGER, action));
+  }
+
+  private carries(message: string): boolean {
+    // No character has more than three bytes for each of its units.
+    return 3 * message.length <= this.maxBytes || utf8(message).length <= this.maxBytes;
+  }
+
+  private send(sending: Dispatched): void {
+    const { channel, action, resolve } = sending;
+    const message = dispatched(channel, this.nextSeq, action);
+    if (!this.carries(message)) {
+      resolve({ kind: "rejected", reason: texts.tooLong });
+      return;
+    }
     // Only who follows a channel hears what became of an action there.
     if (!this.subscriptions.has(channel)) void this.subscribe(channel, 1).catch(() => undefined);
-    const clientSeq = this.nextSeq++;
-    this.dispatched.set(clientSeq, { channel, action, resolve });
-    this.notify("dispatchAction", { channel, clientSeq, action });
+    this.dispatched.set(this.nextSeq++, this.ready ? { ...sending, sent: true } : sending);
+    if (this.ready) this.pipe?.send(message);
   }
 
   call(method: string, params: object): Promise<unknown> {
     const pipe = this.pipe;
-    if (!pipe) return Promise.reject(new RpcError(0, "The machine is not connected."));
+    if (!pipe) return Promise.reject(new RpcError(0, texts.machineNotConnected));
     const id = this.nextId++;
+    const message = JSON.stringify({ jsonrpc: "2.0", id, method, params });
+    if (!this.carries(message)) {
+      return Promise.reject(new RpcError(INVALID_REQUEST, texts.tooLong));
+    }
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      pipe.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+      pipe.send(message);
     });
   }
 
@@ -261,7 +327,11 @@ export class AhpClient {
       this.dispatched.delete(origin.clientSeq);
       // An input that already took effect took effect.
       const rejected = rejectionReason !== undefined && !rejectionReason.startsWith("duplicate:");
-      own?.resolve(rejected ? { kind: "rejected", reason: rejectionReason } : { kind: "applied" });
+      own?.resolve(
+        rejected
+          ? { kind: "rejected", reason: rejectionReason, ...(own?.again ? { again: true } : {}) }
+          : { kind: "applied" },
+      );
     }
     if (rejectionReason !== undefined) return;
     const subscription = this.subscriptions.get(channel);
@@ -284,6 +354,13 @@ export class AhpClient {
     this.listener.state(channel, undefined);
   }
 }
+
+const dispatched = (channel: string, clientSeq: number, action: Action): string =>
+  JSON.stringify({
+    jsonrpc: "2.0",
+    method: "dispatchAction",
+    params: { channel, clientSeq, action },
+  });
 
 function reduce(channel: string, state: State, action: Action): State {
   if (channel.startsWith("ahp-chat:")) return reduceChat(state as ChatState, action);

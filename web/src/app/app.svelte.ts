@@ -1,5 +1,6 @@
 /** The page as a whole: this device, the relay, the machines, and where in the page one is. */
 
+import { tick } from "svelte";
 import {
   parsePairingLink,
   parseSessionLink,
@@ -40,6 +41,9 @@ function defaultName(): string {
     ["Firefox", "Edg", "Chrome", "Safari"].find((name) => agent.includes(name)) ?? "browser";
   return `${browser === "Edg" ? "Edge" : browser} on ${system === "Macintosh" ? "Mac" : system}`;
 }
+
+/** Long enough for every screen reader to have taken it up. */
+const SAID_AFTER_MS = 10_000;
 
 /** The number tells two that say the same apart. */
 export interface Announcement {
@@ -130,16 +134,12 @@ export class App {
   private async load(): Promise<void> {
     for (const paired of await this.database.machines()) {
       if (this.machines.some((machine) => machine.id === paired.machineId)) continue;
-      const machine = new Machine(
-        paired,
-        this.own,
-        this.deviceName,
-        this.link,
-        this.database,
-        (summary) => {
+      const machine = new Machine(paired, this.own, this.deviceName, this.link, this.database, {
+        announce: (summary) => {
           this.warn(texts.announceNeeds(oneLine(summary.title) || texts.untitled));
         },
-      );
+        takeDraft: (session) => this.takeDraft(session),
+      });
       this.machines = [...this.machines, machine];
       await machine.restore();
     }
@@ -167,7 +167,12 @@ export class App {
   }
 
   say(text: string): void {
-    this.news = { text, number: ++this.announced };
+    const number = ++this.announced;
+    this.news = { text, number };
+    // It was said. Who reads the page later does not come across it.
+    setTimeout(() => {
+      if (this.news.number === number) this.news = { text: "", number: ++this.announced };
+    }, SAID_AFTER_MS);
   }
 
   // --- where in the page
@@ -244,6 +249,15 @@ export class App {
         : this.database.remove("drafts", session);
     this.keeping = this.keeping.then(keep, keep);
     return this.keeping;
+  }
+
+  /** A draft that is none any more, after all that was typed of it. */
+  private async takeDraft(session: string): Promise<string | undefined> {
+    await tick();
+    await this.keeping.catch(() => undefined);
+    const draft = await this.draft(session);
+    if (draft) await this.keepDraft(session, "");
+    return draft;
   }
 
   // --- versions of the page

@@ -1,8 +1,6 @@
 /** Slash commands, as the machine offers them for what is typed. */
 
-import { RpcError } from "../ahp/client";
-
-const METHOD_NOT_FOUND = -32601;
+import { METHOD_NOT_FOUND, RpcError } from "../ahp/client";
 
 export interface Command {
   /** As it is shown: `/mode NAME`. */

@@ -7,6 +7,7 @@
  */
 
 import { text, utf8, random, type Bytes } from "../link/bytes";
+import { texts } from "./texts";
 import { generateKeyPair, type KeyPair } from "../link/noise";
 
 const NAME = "copilot";
@@ -30,7 +31,7 @@ interface Sealed {
 function result<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("the browser's storage failed"));
+    request.onerror = () => reject(request.error ?? new Error(texts.storageFailed));
   });
 }
 

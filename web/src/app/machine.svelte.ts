@@ -1,7 +1,14 @@
 /** One paired machine as the page sees it: presence, link, sessions, and the sessions in view. */
 
 import { SvelteMap } from "svelte/reactivity";
-import { AhpClient, ROOT, RpcError, type State } from "../ahp/client";
+import {
+  AhpClient,
+  ROOT,
+  RpcError,
+  SESSION_ALREADY_EXISTS,
+  SESSION_NOT_FOUND,
+  type State,
+} from "../ahp/client";
 import type {
   Action,
   ChatState,
@@ -10,6 +17,7 @@ import type {
   SessionSummary,
   TerminalState,
 } from "../ahp/types";
+import { MAX_OUT_BYTES } from "../link/channel";
 import { MachineLink, type MachineState, type Opener } from "../link/machine";
 import type { KeyPair } from "../link/noise";
 import type { MachinePresence } from "../link/relay";
@@ -17,6 +25,7 @@ import type { Database, PairedMachine } from "./database";
 import { askForCommands, type Command } from "./commands";
 import { Outbox, type EntryKind } from "./outbox.svelte";
 import { chatUri, idOf, needsSomeone, sessionUri } from "./session";
+import { texts } from "./texts";
 
 /** Finished turns that are shown at once; older ones come on demand. */
 const TURNS = 20;
@@ -33,8 +42,18 @@ export class SessionView {
   /** What is shown comes from this device, not yet from the machine. */
   stale = $state(true);
   loadingOlder = $state(false);
+  /** What did not work, in words. */
+  trouble = $state("");
 
   constructor(readonly id: string) {}
+}
+
+/** What a machine needs of the page. */
+export interface MachineNeeds {
+  /** Tells that a session needs somebody. */
+  announce(summary: SessionSummary): void;
+  /** What was being typed for a session that is gone; it is no draft any more. */
+  takeDraft(session: string): Promise<string | undefined>;
 }
 
 export class Machine {
@@ -59,19 +78,21 @@ export class Machine {
     deviceName: string,
     relay: Opener,
     private readonly database: Database,
-    private readonly announce: (summary: SessionSummary) => void,
+    private readonly needs: MachineNeeds,
   ) {
     this.name = paired.name;
-    this.client = new AhpClient(`web-${crypto.randomUUID()}`, deviceName, {
-      state: (channel, state) => this.stateChanged(channel, state),
-      sessionAdded: (summary) => this.putSummary(summary),
-      sessionRemoved: (session) => this.removeSession(session),
-      sessionChanged: (session, changes) => {
+    const listener = {
+      state: (channel: string, state: State | undefined) => this.stateChanged(channel, state),
+      sessionAdded: (summary: SessionSummary) => this.putSummary(summary),
+      sessionRemoved: (session: string) => this.removeSession(session),
+      sessionChanged: (session: string, changes: Partial<SessionSummary>) => {
         const before = this.sessions.get(idOf(session));
         if (before) this.putSummary({ ...before, ...changes });
       },
-      closed: (reason) => this.transport.farewell(reason),
-    });
+      closed: (reason: string) => this.transport.farewell(reason),
+    };
+    const clientId = `web-${crypto.randomUUID()}`;
+    this.client = new AhpClient(clientId, deviceName, listener, MAX_OUT_BYTES);
     this.outbox = new Outbox(paired.machineId, database, this.client);
     this.transport = new MachineLink(paired, own, deviceName, relay, {
       state: (state) => {
@@ -82,6 +103,7 @@ export class Machine {
         this.offersCommands = undefined;
         await this.client.connected(pipe);
         for (const view of this.views.values()) if (!view.gone) view.stale = false;
+        void this.outbox.flush();
         await this.list();
       },
       disconnected: () => {
@@ -110,7 +132,7 @@ export class Machine {
       const id = idOf(value.resource);
       if (!this.sessions.has(id)) this.sessions.set(id, value);
     }
-    await this.outbox.restore();
+    await this.outbox.restore((session) => this.sessions.has(session));
   }
 
   present(presence: MachinePresence | undefined, relayOnline: boolean): void {
@@ -152,7 +174,7 @@ export class Machine {
     const before = this.sessions.get(id);
     this.sessions.set(id, summary);
     this.cacheLater(`list/${this.id}/${id}`);
-    if (before && needsSomeone(summary) && !needsSomeone(before)) this.announce(summary);
+    if (before && needsSomeone(summary) && !needsSomeone(before)) this.needs.announce(summary);
   }
 
   private removeSession(session: string): void {
@@ -165,6 +187,17 @@ export class Machine {
     this.sessions.delete(id);
     void this.database.remove("cache", `list/${this.id}/${id}`);
     void this.database.remove("cache", `chat/${this.id}/${id}`);
+    void this.keepTyped(id);
+  }
+
+  /** What was being typed for a session that is gone is kept until somebody has seen that. */
+  private async keepTyped(session: string): Promise<void> {
+    const text = await this.needs.takeDraft(session);
+    if (!text) return;
+    const id = `draft-${crypto.randomUUID()}`;
+    const action = { type: "none" };
+    const entry = { id, session, channel: chatUri(session), action, label: text, at: Date.now() };
+    await this.outbox.lose({ ...entry, kind: "prompt" }, texts.sessionGone);
   }
 
   // --- sessions in view
@@ -197,7 +230,9 @@ export class Machine {
       view.stale = false;
     } catch (error) {
       // With a connection this is the machine's answer. Without one, it is asked again on connecting.
-      if (this.online && error instanceof RpcError && error.code !== 0) view.gone = true;
+      if (!this.online || !(error instanceof RpcError) || error.code === 0) return;
+      view.gone = true;
+      if (error.code === SESSION_NOT_FOUND) void this.keepTyped(view.id);
     }
   }
 
@@ -244,20 +279,51 @@ export class Machine {
     };
   }
 
-  /** Asks for something; what becomes of it is in the outbox and in the states. */
-  async submit(session: string, id: string, action: Action, kind: EntryKind, label: string) {
-    const channel = action.type.startsWith("session/") ? sessionUri(session) : chatUri(session);
-    await this.outbox.put({ id, session, channel, action, kind, label, at: Date.now() });
+  /** Why an action could never be sent; nothing when it can. */
+  refusal(session: string, action: Action): string | undefined {
+    return this.client.fits(chatUri(session), action) ? undefined : texts.tooLong;
   }
 
-  async create(folder: string, mode: string): Promise<string> {
-    const id = crypto.randomUUID();
-    await this.client.call("createSession", {
-      channel: sessionUri(id),
-      workingDirectories: [folder],
-      ...(mode ? { config: { mode } } : {}),
-    });
-    return id;
+  /**
+   * Asks for something in a chat; what becomes of it is in the outbox and in the states. Says why,
+   * when it could never be sent.
+   */
+  submit(
+    session: string,
+    id: string,
+    action: Action,
+    kind: EntryKind,
+    label: string,
+  ): string | undefined {
+    const refusal = this.refusal(session, action);
+    const channel = chatUri(session);
+    if (refusal === undefined) {
+      void this.outbox.put({ id, session, channel, action, kind, label, at: Date.now() });
+    }
+    return refusal;
+  }
+
+  /**
+   * Asks for what has no id, as a mode or a name: only over a connection that is there, and never
+   * twice. Resolves with words when it was refused, or when nobody knows.
+   */
+  async attempt(session: string, action: Action): Promise<string | undefined> {
+    const outcome = await this.client.attempt(sessionUri(session), action);
+    if (outcome.kind === "applied") return undefined;
+    return outcome.kind === "rejected" ? outcome.reason : texts.unknownOutcome;
+  }
+
+  /** Makes a session. The same id again is the same session, whatever became of the first answer. */
+  async create(id: string, folder: string, mode: string): Promise<void> {
+    try {
+      await this.client.call("createSession", {
+        channel: sessionUri(id),
+        workingDirectories: [folder],
+        ...(mode ? { config: { mode } } : {}),
+      });
+    } catch (error) {
+      if (!(error instanceof RpcError) || error.code !== SESSION_ALREADY_EXISTS) throw error;
+    }
   }
 
   /** The commands that fit what is typed; none where the machine knows none. */

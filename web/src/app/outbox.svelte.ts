@@ -3,13 +3,15 @@
  *
  * An entry is kept while it is sent, at once, and leaves when the machine has said what became of it,
  * so neither a reload nor a lost connection loses it, and the ids inside make sending it twice
- * harmless.
+ * harmless. What waits for a connection is this device's alone and can be taken back; that it goes
+ * out is written down first. Ids are those of one session: another one may have the same.
  */
 
 import { SvelteMap } from "svelte/reactivity";
-import type { AhpClient } from "../ahp/client";
-import type { Action } from "../ahp/types";
+import type { AhpClient, Outcome } from "../ahp/client";
+import type { Action, ChatState } from "../ahp/types";
 import type { Database } from "./database";
+import { isDone } from "./session";
 
 export type EntryKind = "prompt" | "steer" | "queue" | "answer" | "other";
 
@@ -28,14 +30,23 @@ export interface Entry {
 export interface OutboxItem extends Entry {
   /** Why it was refused, when it was. */
   rejected?: string;
+  /** It waits for a connection, and was never given to one. */
+  unsent?: true;
 }
+
+/** What names an entry: ids are those of one session. */
+type Name = Pick<Entry, "session" | "id">;
+
+const keyOf = ({ session, id }: Name): string => `${session}/${id}`;
+const waits = (item: OutboxItem): boolean => item.unsent === true && item.rejected === undefined;
 
 export class Outbox {
   items = $state.raw<OutboxItem[]>([]);
-  /** What was chosen on this page and counted, by id. */
-  readonly accepted = new SvelteMap<string, string>();
-  /** Entries that are being kept. */
-  private readonly keeping = new Map<string, Promise<unknown>>();
+  /** What was chosen on this page and counted. */
+  private readonly accepted = new SvelteMap<string, string>();
+  /** Entries that are being kept; whether they could be. */
+  private readonly keeping = new Map<string, Promise<boolean>>();
+  private flushing = false;
 
   constructor(
     private readonly machineId: string,
@@ -44,49 +55,151 @@ export class Outbox {
   ) {}
 
   /** Sends again what an earlier page left. */
-  async restore(): Promise<void> {
+  async restore(isKnown: (session: string) => boolean): Promise<void> {
     const kept = await this.database.openAll<OutboxItem>("outbox", `${this.machineId}/`);
-    const entries = kept.map(({ value }) => value).sort((a, b) => a.at - b.at);
-    this.items = [...entries, ...this.items];
-    for (const entry of entries) if (entry.rejected === undefined) this.send(entry);
+    const items: OutboxItem[] = [];
+    for (const { key, value } of kept) {
+      // A tap that came too late was told of; one on a session that is gone is nobody's any more.
+      const known = isKnown(value.session);
+      const over = value.kind === "answer" ? known : value.kind === "other" && !known;
+      // Modes and names have no ids. Earlier versions kept them, and would have set them once more.
+      const nameless = value.action.type.startsWith("session/");
+      if (nameless || (over && value.rejected !== undefined)) {
+        await this.database.remove("outbox", key);
+        continue;
+      }
+      // Earlier versions kept it without its session.
+      if (key !== this.path(value)) {
+        await this.database.seal("outbox", this.path(value), value);
+        await this.database.remove("outbox", key);
+      }
+      this.keeping.set(keyOf(value), Promise.resolve(true));
+      if (!this.find(value.session, value.id)) items.push(value);
+    }
+    items.sort((a, b) => a.at - b.at);
+    this.items = [...items, ...this.items];
+    for (const item of items) {
+      if (item.rejected === undefined && !item.unsent) this.send(item, true);
+    }
+    await this.flush();
   }
 
   async put(entry: Entry): Promise<void> {
-    this.items = [...this.items.filter((other) => other.id !== entry.id), entry];
+    // What waits goes first.
+    const item: OutboxItem =
+      this.client.isReady && !this.items.some(waits) ? entry : { ...entry, unsent: true };
+    this.items = [...this.items.filter((other) => keyOf(other) !== keyOf(entry)), item];
     // Nobody's tap waits for a disk. Without room to keep it, it goes out while the page lives.
-    const kept = this.database.seal("outbox", this.key(entry.id), entry).catch(() => undefined);
-    this.keeping.set(entry.id, kept);
-    this.send(entry);
+    const kept = this.keep(item);
+    if (!item.unsent) this.send(item, false);
     await kept;
+    await this.flush();
   }
 
-  async dismiss(id: string): Promise<void> {
-    this.items = this.items.filter((item) => item.id !== id);
+  /** Keeps what was typed for a session that is gone, until somebody has seen that. */
+  async lose(entry: Entry, why: string): Promise<void> {
+    const item = { ...entry, rejected: why };
+    this.items = [...this.items, item];
+    await this.keep(item);
+  }
+
+  /** A connection is there: what waits for one goes out, the oldest first. */
+  async flush(): Promise<void> {
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
+      for (;;) {
+        const item = this.items.find(waits);
+        if (!item || !this.client.isReady) return;
+        const { unsent: _, ...entry } = item;
+        this.replace(item, entry);
+        if (await this.wasTakenBack(item)) {
+          this.items = this.items.filter((other) => other !== entry);
+          this.keeping.delete(keyOf(item));
+          continue;
+        }
+        // Written down first: what may have arrived is not taken back, not even after a reload.
+        await this.keep(entry);
+        this.send(entry, false);
+      }
+    } finally {
+      this.flushing = false;
+    }
+  }
+
+  /** Forgets what was refused or not sent. Says whether it did: what is under way stays. */
+  takeBack(name: Name): boolean {
+    const item = this.find(name.session, name.id);
+    if (!item || (item.rejected === undefined && !item.unsent)) return false;
+    void this.dismiss(item);
+    return true;
+  }
+
+  async dismiss(name: Name): Promise<void> {
+    const key = keyOf(name);
+    this.items = this.items.filter((item) => keyOf(item) !== key);
     // Its answer may come before it is kept.
-    await this.keeping.get(id);
-    this.keeping.delete(id);
-    await this.database.remove("outbox", this.key(id));
+    await this.keeping.get(key);
+    this.keeping.delete(key);
+    await this.database.remove("outbox", this.path(name));
   }
 
   of(session: string): OutboxItem[] {
     return this.items.filter((item) => item.session === session);
   }
 
-  private key(id: string): string {
-    return `${this.machineId}/${id}`;
+  find(session: string, id: string): OutboxItem | undefined {
+    return this.items.find((item) => item.session === session && item.id === id);
   }
 
-  private send(entry: Entry): void {
-    void this.client.dispatch(entry.channel, entry.action).then(async (outcome) => {
-      if (outcome.kind === "applied") {
-        if (entry.kind === "answer") this.accepted.set(entry.id, entry.label);
-        await this.dismiss(entry.id);
-        return;
-      }
-      const item = { ...entry, rejected: outcome.reason };
-      this.items = this.items.map((other) => (other.id === entry.id ? item : other));
-      await this.keeping.get(entry.id);
-      await this.database.seal("outbox", this.key(entry.id), item);
-    });
+  /** What was chosen here about a request, when it counted. */
+  acceptedFor(session: string, id: string): string | undefined {
+    return this.accepted.get(keyOf({ session, id }));
+  }
+
+  private path(name: Name): string {
+    return `${this.machineId}/${keyOf(name)}`;
+  }
+
+  private keep(item: OutboxItem): Promise<boolean> {
+    const kept = this.database.seal("outbox", this.path(item), item).then(
+      () => true,
+      () => false,
+    );
+    this.keeping.set(keyOf(item), kept);
+    return kept;
+  }
+
+  /** Another tab of this device has it too, and may have removed it. */
+  private async wasTakenBack(item: OutboxItem): Promise<boolean> {
+    if (!(await this.keeping.get(keyOf(item)))) return false;
+    const kept = await this.database.open("outbox", this.path(item)).catch(() => item);
+    return kept === undefined;
+  }
+
+  private replace(item: OutboxItem, next: OutboxItem): void {
+    this.items = this.items.map((other) => (other === item ? next : other));
+  }
+
+  private send(item: OutboxItem, again: boolean): void {
+    void this.client
+      .dispatch(item.channel, item.action, again)
+      .then((outcome) => this.settle(item, outcome));
+  }
+
+  private async settle(item: OutboxItem, outcome: Outcome): Promise<void> {
+    const chat = this.client.state<ChatState>(item.channel);
+    const done = outcome.kind !== "rejected" || isDone(item.action, chat, outcome.again === true);
+    if (done) {
+      if (item.kind === "answer") this.accepted.set(keyOf(item), item.label);
+      // Something newer may have its place.
+      if (this.items.includes(item)) await this.dismiss(item);
+      return;
+    }
+    const refused = { ...item, rejected: outcome.reason };
+    if (!this.items.includes(item)) return;
+    this.replace(item, refused);
+    await this.keeping.get(keyOf(item));
+    await this.keep(refused);
   }
 }

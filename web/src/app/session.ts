@@ -1,6 +1,7 @@
 /** What the page asks of a session's summary and states. Pure. */
 
 import type {
+  Action,
   ChatInputRequest,
   ChatState,
   ResponsePart,
@@ -202,6 +203,29 @@ export function openRequests(chat: ChatState | undefined): Open[] {
     }
     return [];
   });
+}
+
+/**
+ * Whether it is so already what was asked for, although the machine refused to do it. `again`: it
+ * was asked before, so that what is refused may be its own effect.
+ */
+export function isDone(action: Action, chat: ChatState | undefined, again: boolean): boolean {
+  if (!chat) return false;
+  switch (action.type) {
+    case "chat/turnCancelled":
+      return chat.activeTurn?.id !== action.turnId;
+    case "chat/turnResume": {
+      const last = chat.turns.at(-1);
+      return again && !(last?.id === action.turnId && last?.state === "error");
+    }
+    case "chat/pendingMessageRemoved": {
+      // It begins as a turn of its own id, and then was not taken back.
+      const places = [chat.steeringMessage, ...(chat.queuedMessages ?? []), chat.activeTurn];
+      return again && ![...places, ...chat.turns].some((place) => place?.id === action.id);
+    }
+    default:
+      return false;
+  }
 }
 
 export const plain = (text: string | { markdown: string } | undefined): string =>

@@ -1,10 +1,16 @@
-/** Every English text of the page, in one place. Functions where a text depends on something. */
+/**
+ * Every English text of the page, in one place. Functions where a text depends on something.
+ *
+ * Needs nothing, so that everything may need it, the link included. Not here: what the handshake's
+ * own checks say (`link/noise.ts`), which only names what somebody who tampers has broken.
+ */
 
 export const texts = {
   appName: "Copilot",
   back: "Back",
   close: "Close",
   retryNow: "Try now",
+  tryAgain: "Try again",
   more: "More",
   copy: "Copy",
   copied: "Copied",
@@ -25,8 +31,10 @@ export const texts = {
   pairWaiting: "Waiting for the code to be typed. Keep this page open.",
   pairDone: (machine: string) => `Paired with ${machine}.`,
   pairFailed: "Pairing did not work",
-  pairAgain: "Try again",
   pairBadLink: "This pairing link is not complete. Copy it again, or scan the code.",
+  pairFailedSomehow: "Pairing failed.",
+  pairExpired: "The link has expired.",
+  pairAnotherDevice: "The machine took another device.",
   pairUnsupported:
     "This browser cannot keep the keys that pairing needs. Use a current version of Chrome, Edge, Firefox or Safari, over HTTPS.",
 
@@ -39,6 +47,27 @@ export const texts = {
   machineRetrying: (name: string, why: string) => `Reconnecting to ${name}. ${why}`,
   machineRevoked: (name: string) => `${name} no longer trusts this device.`,
   unknownDevice: "The relay does not know this device any more. Pair it again from a terminal.",
+  relayClosed: "The relay closed the connection.",
+  relayNotConnected: "The relay is not connected.",
+  relaySilent: "The relay does not answer.",
+  relayRefused: "The relay refused the connection.",
+  relayRestarts: "The relay restarts.",
+  relayAnswered: (status: number) => `The relay answered ${status}.`,
+  relayUnreachable: "The relay cannot be reached.",
+  stopped: "Stopped.",
+  replaced: "Another connection took its place.",
+  machineSilent: "The machine does not answer.",
+  channelClosed: "The machine closed the connection.",
+  refusedByEither: "The machine or the relay refused.",
+  connectionBroke: "The connection broke.",
+  connectionLost: "The connection to the machine was lost.",
+  machineNotConnected: "The machine is not connected.",
+  newerProtocol: "The machine speaks a newer protocol than this page. Reload the page.",
+  notEstablished: "The handshake is not complete.",
+  answerTooLong: "The machine's answer is too long.",
+  malformed: "A message from the machine is malformed.",
+  tooLong: "This is too long to be sent: a message has room for 1 MB.",
+  storageFailed: "The browser's storage failed.",
   newVersion: "A new version of this page is ready.",
   newVersionUse: "Use it",
 
@@ -165,6 +194,10 @@ export const texts = {
   showOutput: "Output",
   showInput: "Input",
   fullOutput: "Load all",
+  loadOutput: (size: string) => `Load the first part of ${size}`,
+  moreOutput: (left: string | undefined) => (left ? `Show more (${left} left)` : "Show more"),
+  outputSkipped: (size: string) =>
+    `The first ${size} are left out here: devices get only the newest of so much output.`,
   outputCut: "Only a part is shown.",
   exitCode: (code: number) => `exit ${code}`,
   noChange: "No change",
@@ -191,6 +224,7 @@ export const texts = {
         ? `At least ${min}`
         : `At most ${max}`,
   chooseBetween: (min: number, max: number) => `Choose ${min === max ? min : `${min} to ${max}`}`,
+  unseen: "It can be allowed when all of it was read. That needs the machine.",
   tapSending: "Sending …",
   tapQueued: "Will be sent when the machine is back",
   accepted: (choice: string) => `Accepted: ${choice}`,
@@ -220,6 +254,11 @@ export const texts = {
   pending: "Not started yet",
   rejected: "Not accepted",
   dismiss: "Dismiss",
+  unknownOutcome:
+    "The connection was lost meanwhile. Whether this arrived is not known; what is shown is what the machine says.",
+  didNot: (what: string, why: string) => `${what}. ${why}`,
+  lost: "Not delivered",
+  lostHint: "What was typed for sessions that are not there any more.",
   commands: "Commands",
   commandCount: (count: number) => (count === 1 ? "1 command" : `${count} commands`),
 

@@ -6,6 +6,7 @@
  * in the order in which they were given.
  */
 
+import { texts } from "../app/texts";
 import { concat, text, toHex, utf8, fromHex, readU32, type Bytes } from "./bytes";
 import { Handshake, IKPSK1, KK, sha256, type KeyPair, type Session } from "./noise";
 import { machineIdBytes, type PairingLink } from "./links";
@@ -18,7 +19,8 @@ const MORE = 1;
 const CHUNK_BYTES = 65_000;
 const REKEY_AFTER = 65_536;
 const MAX_IN_BYTES = 32 * 1024 * 1024;
-const MAX_OUT_BYTES = 1024 * 1024;
+/** The longest message that a machine takes; a longer one would end the channel. */
+export const MAX_OUT_BYTES = 1024 * 1024;
 const MAX_HANDSHAKE_PAYLOAD = 4096;
 
 /** Types of sealed messages. */
@@ -118,17 +120,14 @@ export class SealedChannel {
   /** The machine's answer to the opening. Returns what it says of itself. */
   async accept(message: Bytes): Promise<MachineHello> {
     const payload = await this.handshake.read(message);
-    if (payload.length > MAX_HANDSHAKE_PAYLOAD)
-      throw new ChannelError("The machine's answer is too long.");
+    if (payload.length > MAX_HANDSHAKE_PAYLOAD) throw new ChannelError(texts.answerTooLong);
     this.session = await this.handshake.finish();
     const hello = JSON.parse(text(payload)) as {
       protocol?: unknown;
       machine?: Partial<MachineHello>;
     };
     if (hello.protocol !== 1) {
-      throw new ChannelError(
-        "The machine speaks a newer protocol than this page. Reload the page.",
-      );
+      throw new ChannelError(texts.newerProtocol);
     }
     return { name: String(hello.machine?.name ?? ""), build: String(hello.machine?.build ?? "") };
   }
@@ -138,7 +137,7 @@ export class SealedChannel {
   }
 
   code(): Promise<string> {
-    if (!this.session) throw new ChannelError("The handshake is not complete.");
+    if (!this.session) throw new ChannelError(texts.notEstablished);
     return pairingCode(this.session.handshakeHash);
   }
 
@@ -146,8 +145,8 @@ export class SealedChannel {
   seal(type: number, bytes: Bytes, out: (frame: Bytes) => void): Promise<void> {
     const work = this.sending.then(async () => {
       const session = this.session;
-      if (!session) throw new ChannelError("The handshake is not complete.");
-      if (bytes.length > MAX_OUT_BYTES) throw new ChannelError("The message is too long to send.");
+      if (!session) throw new ChannelError(texts.notEstablished);
+      if (bytes.length > MAX_OUT_BYTES) throw new ChannelError(texts.tooLong);
       for (let at = 0; at === 0 || at < bytes.length; at += CHUNK_BYTES) {
         const chunk = bytes.slice(at, at + CHUNK_BYTES);
         const flags = at + CHUNK_BYTES < bytes.length ? MORE : 0;
@@ -168,21 +167,20 @@ export class SealedChannel {
    */
   async unseal(sealed: Bytes): Promise<SealedMessage | undefined> {
     const session = this.session;
-    if (!session) throw new ChannelError("A message came before the handshake was complete.");
+    if (!session) throw new ChannelError(texts.notEstablished);
     const plaintext = await session.receive.decrypt(new Uint8Array(0), sealed);
     this.received += 1;
     if (this.received % REKEY_AFTER === 0) await session.receive.rekey();
-    if (plaintext.length < 2) throw new ChannelError("A message from the machine is malformed.");
+    if (plaintext.length < 2) throw new ChannelError(texts.malformed);
     const [type, flags] = [plaintext[0]!, plaintext[1]!];
     const chunk = plaintext.slice(2);
     if (this.partial && this.partial.type !== type) {
-      throw new ChannelError("A message from the machine is malformed.");
+      throw new ChannelError(texts.malformed);
     }
     const partial = (this.partial ??= { type, parts: [], bytes: 0 });
     partial.parts.push(chunk);
     partial.bytes += chunk.length;
-    if (partial.bytes > MAX_IN_BYTES)
-      throw new ChannelError("A message from the machine is too long.");
+    if (partial.bytes > MAX_IN_BYTES) throw new ChannelError(texts.answerTooLong);
     if (flags & MORE) return undefined;
     this.partial = undefined;
     return { type, bytes: partial.parts.length === 1 ? chunk : concat(...partial.parts) };

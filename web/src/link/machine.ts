@@ -6,6 +6,7 @@
  */
 
 import type { Pipe } from "../ahp/client";
+import { texts } from "../app/texts";
 import { Backoff } from "./backoff";
 import { text, utf8, type Bytes } from "./bytes";
 import {
@@ -111,7 +112,7 @@ export class MachineLink {
     this.set({ kind: "connecting", ...(why === undefined ? {} : { why }) });
     const late = setTimeout(() => {
       if (attempt === this.attempt && this.state.kind === "connecting") {
-        this.retry("The machine does not answer.");
+        this.retry(texts.machineSilent);
       }
     }, HANDSHAKE_WITHIN_MS);
     try {
@@ -127,7 +128,7 @@ export class MachineLink {
         closed: (_reason, message) => {
           // What the machine said before, such as why, is heard first.
           inbox.end(() => {
-            if (attempt === this.attempt) this.retry(message || "The channel was closed.");
+            if (attempt === this.attempt) this.retry(message || texts.channelClosed);
           });
         },
       });
@@ -234,10 +235,10 @@ export function refusalWords(payload: Bytes): string {
   try {
     return text(payload).slice(0, MAX_REFUSAL);
   } catch {
-    return "The machine or the relay refused.";
+    return texts.refusedByEither;
   }
 }
 
 function words(error: unknown): string {
-  return error instanceof Error && error.message ? error.message : "The connection broke.";
+  return error instanceof Error && error.message ? error.message : texts.connectionBroke;
 }

@@ -1,5 +1,6 @@
 /** Pairs this device with the machine that a link names. The person compares the code by typing it. */
 
+import { texts } from "../app/texts";
 import { text, type Bytes } from "./bytes";
 import {
   ChannelError,
@@ -47,15 +48,15 @@ export async function pair(
       if (!paired || !claimed) return;
       clearTimeout(late);
       resolve(paired);
-      socket.end("Paired.");
+      socket.end(texts.pairDone(machine));
     };
     const fail = (error: unknown) => {
       clearTimeout(late);
-      reject(error instanceof Error ? error : new ChannelError("Pairing failed."));
-      socket.end("Failed.");
+      reject(error instanceof Error ? error : new ChannelError(texts.pairFailedSomehow));
+      socket.end(texts.pairFailedSomehow);
     };
-    const late = setTimeout(() => fail(new ChannelError("The link has expired.")), WITHIN_MS);
-    signal.addEventListener("abort", () => fail(new ChannelError("Stopped.")));
+    const late = setTimeout(() => fail(new ChannelError(texts.pairExpired)), WITHIN_MS);
+    signal.addEventListener("abort", () => fail(new ChannelError(texts.stopped)));
 
     const work = async (frame: Bytes) => {
       const payload = frame.slice(1);
@@ -72,8 +73,7 @@ export async function pair(
           throw new RelayError(String(control.reason), String(control.message ?? ""));
         }
         if (control.type !== "paired") return;
-        if (control.deviceId !== deviceId)
-          throw new ChannelError("The machine took another device.");
+        if (control.deviceId !== deviceId) throw new ChannelError(texts.pairAnotherDevice);
         paired = {
           machine: String((control.machine as { name?: unknown } | undefined)?.name ?? machine),
           ...(typeof control.session === "string"
@@ -90,7 +90,9 @@ export async function pair(
       machines: () => undefined,
       presence: () => undefined,
       machineRemoved: () => undefined,
-      claim: (claim) => {
+      claim: (claim, of) => {
+        // Who takes what is another's would be that one.
+        if (of !== deviceId) return;
         claimDevice(base, claim).then(() => {
           claimed = true;
           finish();
@@ -103,7 +105,7 @@ export async function pair(
             closed: (_reason, message) => {
               // What the machine said last may still be in the queue.
               if (!paired)
-                setTimeout(() => fail(new ChannelError(message || "The machine closed.")), 500);
+                setTimeout(() => fail(new ChannelError(message || texts.channelClosed)), 500);
             },
           })
           .then((channel) => channel.send(sealed.opening), fail);

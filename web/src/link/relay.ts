@@ -6,6 +6,7 @@
  * words are shown as the relay's.
  */
 
+import { texts } from "../app/texts";
 import { Backoff } from "./backoff";
 import { concat, readU32, u32, type Bytes } from "./bytes";
 
@@ -116,7 +117,8 @@ export interface SocketEvents {
   presence(machine: MachinePresence): void;
   machines(machines: MachinePresence[]): void;
   machineRemoved(machineId: string): void;
-  claim(claim: string): void;
+  /** `deviceId`: whom it is for. */
+  claim(claim: string, deviceId: unknown): void;
   ended(why: string): void;
 }
 
@@ -147,7 +149,7 @@ export class LinkSocket {
       if (typeof event.data === "string") this.control(event.data);
       else this.binary(new Uint8Array(event.data));
     };
-    this.socket.onclose = () => this.end("The relay closed the connection.");
+    this.socket.onclose = () => this.end(texts.relayClosed);
   }
 
   send(message: object): void {
@@ -159,7 +161,7 @@ export class LinkSocket {
   }
 
   open(machineId: string, events: ChannelEvents): Promise<Channel> {
-    if (this.over) return Promise.reject(new RelayError("closed", "The relay is not connected."));
+    if (this.over) return Promise.reject(new RelayError("closed", texts.relayNotConnected));
     const request = this.nextRequest++;
     return new Promise((resolve, reject) => {
       this.openings.set(request, { events, resolve, reject });
@@ -176,7 +178,7 @@ export class LinkSocket {
     if (this.over || this.pongDue !== undefined) return;
     this.pings += 1;
     this.send({ type: "ping", n: this.pings });
-    this.pongDue = setTimeout(() => this.end("The relay does not answer."), PONG_WITHIN_MS);
+    this.pongDue = setTimeout(() => this.end(texts.relaySilent), PONG_WITHIN_MS);
   }
 
   end(why: string): void {
@@ -256,13 +258,15 @@ export class LinkSocket {
         this.events.machineRemoved(String(message.machineId));
         break;
       case "claim":
-        if (typeof message.claim === "string") this.events.claim(message.claim);
+        if (typeof message.claim === "string") {
+          this.events.claim(message.claim, message.deviceId);
+        }
         break;
       case "refused":
-        this.end(String(message.message ?? "The relay refused the connection."));
+        this.end(String(message.message ?? texts.relayRefused));
         break;
       case "draining":
-        this.end("The relay restarts.");
+        this.end(texts.relayRestarts);
         break;
     }
   }
@@ -329,7 +333,7 @@ async function checked(response: Response): Promise<unknown> {
   const body = (await response.json().catch(() => undefined)) as
     { error?: { code?: string; message?: string } } | undefined;
   if (response.ok) return body;
-  const { code = "http", message = `The relay answered ${response.status}.` } = body?.error ?? {};
+  const { code = "http", message = texts.relayAnswered(response.status) } = body?.error ?? {};
   throw new RelayError(code, message);
 }
 
@@ -359,7 +363,7 @@ export class Relay {
     this.attempt += 1;
     clearTimeout(this.timer);
     this.set({ kind: "stopped" });
-    this.socket?.end("Stopped.");
+    this.socket?.end(texts.stopped);
     this.socket = undefined;
   }
 
@@ -374,7 +378,7 @@ export class Relay {
 
   open(machineId: string, events: ChannelEvents): Promise<Channel> {
     if (this.state.kind !== "online" || !this.socket) {
-      return Promise.reject(new RelayError("relay", "The relay is not connected."));
+      return Promise.reject(new RelayError("relay", texts.relayNotConnected));
     }
     return this.socket.open(machineId, events);
   }
@@ -398,7 +402,7 @@ export class Relay {
       this.startedAt = Date.now();
       const old = this.socket;
       this.socket = undefined;
-      old?.end("Replaced.");
+      old?.end(texts.replaced);
       const socket = new LinkSocket(this.base, ticket.ticket, {
         ...this.events,
         claim: () => undefined,
@@ -428,5 +432,5 @@ export class Relay {
 
 function words(error: unknown): string {
   if (error instanceof RelayError) return error.message;
-  return "The relay cannot be reached.";
+  return texts.relayUnreachable;
 }

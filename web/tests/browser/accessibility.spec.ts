@@ -1,6 +1,8 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { expect, say, scenario, test, tool, waitFor, type World } from "./world";
+import { texts } from "../../src/app/texts";
+import { OtherBuild } from "./build";
+import { expect, installed, say, scenario, test, tool, waitFor, type World } from "./world";
 
 /** Axe finds nothing, by day and by night, and a thumb can hit everything. */
 async function clean(page: Page, screen: string): Promise<void> {
@@ -285,6 +287,49 @@ test("somebody who does not look hears that they are needed, each time", async (
   await expect(alarm).toHaveText("ask me twice needs you");
   await page.getByTestId("permission").getByRole("button").first().click();
   await expect(page.getByTestId("news")).toHaveText("ask me twice: the turn has ended");
+});
+
+test("commands, and a new version of the page", async ({ page, start }) => {
+  const world = await start(everything);
+  const { terminal, session } = await world.begin("say hello");
+  await world.wait(terminal, "Hello.");
+  const relay = await OtherBuild.before(world.url);
+  try {
+    await world.pair(page, session, relay.url);
+    await page.getByRole("button", { name: texts.commands, exact: true }).click();
+    await expect(page.getByRole("listbox", { name: texts.commands })).toBeVisible();
+    await clean(page, "commands");
+    await page.evaluate(installed);
+    relay.serving = "newer";
+    await page.reload();
+    await expect(page.getByText(texts.newVersion)).toBeVisible();
+    await clean(page, "a new version");
+  } finally {
+    relay.end();
+  }
+});
+
+test("what is said once is said again, and is not left behind", async ({
+  page,
+  context,
+  start,
+}) => {
+  const world = await start(everything);
+  const { terminal, session } = await world.begin("say hello");
+  await world.wait(terminal, "Hello.");
+  await world.pair(page, session);
+  await expect(page.getByText("Hello.")).toBeVisible();
+  await context.setOffline(true);
+  const news = page.getByTestId("news");
+  await page.getByRole("textbox").fill("one");
+  await page.getByRole("button", { name: texts.sendPrompt, exact: true }).click();
+  await expect(news).toHaveText(texts.undelivered);
+  const first = await news.locator("span").elementHandle();
+  await page.getByRole("textbox").fill("two");
+  await page.getByRole("button", { name: texts.sendPrompt, exact: true }).click();
+  await expect.poll(() => first!.evaluate((element) => element.isConnected)).toBe(false);
+  await expect(news).toHaveText(texts.undelivered);
+  await expect(news).toHaveText("");
 });
 
 test("with less motion nothing moves", async ({ page, start }) => {

@@ -32,6 +32,30 @@ test("a command is followed while it runs, and says how it ended", async ({ page
   await expect(log.getByText(/^Allowed once · /)).toBeVisible();
 });
 
+test("a long output is read to its end, a part at a time", async ({ page, start }) => {
+  test.setTimeout(120_000);
+  const command = "echo the-beginning; yes | head -c 9M; echo the-end";
+  const world = await start(scenario({ print: [tool("shell", { command }), say("Printed.")] }));
+  const { session } = await world.begin("print it");
+  await world.pair(page, session);
+  await page.getByTestId("permission").getByRole("button").first().click();
+  const log = page.getByRole("log");
+  await expect(log.getByText("Printed.")).toBeVisible({ timeout: 60_000 });
+  await log.locator(".call summary").click();
+  await button(page, "Load the first part of 9 MB").click();
+  const text = log.locator(".inside .text");
+  await expect(text).toContainText("the-beginning");
+  await expect(text).not.toContainText("the-end");
+  const more = page.getByRole("button", { name: /^Show more/ });
+  for (let part = 2; part <= 10 && (await more.isVisible()); part += 1) {
+    const pieces = await text.locator("pre").count();
+    await more.click();
+    await expect.poll(() => text.locator("pre").count()).toBeGreaterThan(pieces);
+  }
+  await expect(more).toBeHidden();
+  await expect(text.locator("pre").last()).toContainText("the-end");
+});
+
 test("steps, thoughts and tokens are shown", async ({ page, start }) => {
   const items = [
     { content: "Look around", status: "completed" },

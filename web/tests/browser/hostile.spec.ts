@@ -1,5 +1,6 @@
 import type { BrowserContext, Page } from "@playwright/test";
 import { texts } from "../../src/app/texts";
+import { machineSays } from "./newer";
 import { PAYLOADS } from "./payloads";
 import { expect, phone, responses, say, test, think, tool } from "./world";
 
@@ -168,6 +169,43 @@ test("nothing runs, loads or becomes markup, wherever it is written", async ({
     "<svg onload=tripped()>",
   );
   await provoke(page, `${world.url}/`);
+  expect(tripped).toEqual([]);
+});
+
+test("commands that an agent announces are text, whatever they are called", async ({
+  page,
+  context,
+  start,
+}) => {
+  const tripped = await tripwire(context);
+  await context.addInitScript((names) => Object.assign(window, { names }), ALL);
+  // As a machine would pass them on that looks at nothing.
+  await machineSays(context, (message) => {
+    const items = message.result?.items;
+    if (!Array.isArray(items) || !items[0]?.attachment) return;
+    const { names } = window as unknown as { names: string[] };
+    for (const name of names.concat(names[0]!)) {
+      const _meta = { "copilot.command": { description: name } };
+      const attachment = { type: "simple", label: `/${name}`, _meta };
+      items.push({ insertText: `/${name} `, rangeStart: 0, rangeEnd: 1, attachment });
+    }
+  });
+  const world = await start(responses({ hello: [{ steps: [say("Hello.")] }] }));
+  const { session } = await world.begin("hello");
+  await world.pair(page, session);
+  await expect(page).toHaveURL(new RegExp(session));
+  const url = page.url();
+  const { button, field } = phone(page);
+  await button(texts.commands).click();
+  const offered = page.getByRole("listbox", { name: texts.commands });
+  await expect(offered.getByRole("option")).not.toHaveCount(0);
+  expect(await offered.getByRole("option").count()).toBeGreaterThan(ALL.length);
+  expect(await offered.innerText()).not.toMatch(/[\u202e\u001b]/);
+  await provoke(page, url);
+  const script = PAYLOADS.scripts![0]!;
+  await offered.getByRole("option").filter({ hasText: script }).first().click();
+  await expect(field).toHaveValue(`/${script} `);
+  await provoke(page, url);
   expect(tripped).toEqual([]);
 });
 

@@ -1,13 +1,11 @@
 import { texts } from "../../src/app/texts";
-import { expect, phone, say, scenario, test, tool } from "./world";
+import { expect, installed, phone, say, scenario, test, tool, waitFor } from "./world";
 
 const model = scenario({
   hello: [say("Hello to you.")],
   count: [tool("shell", { command: "echo once >> counted" }), say("Counted.")],
+  slow: [waitFor("go"), say("Slowly done.")],
 });
-
-/** Until the service worker can serve the page without a network. */
-const installed = () => navigator.serviceWorker.ready.then(() => undefined);
 
 test("what is typed and sent offline survives a reload and arrives exactly once", async ({
   page,
@@ -112,4 +110,104 @@ test("a session that is first opened while the relay is away comes with the rela
   await expect(page).toHaveURL(new RegExp(session));
   await world.startRelay();
   await expect(phone(page).timeline).toContainText("Hello to you.");
+});
+
+test("what was typed offline can be taken back, also after a reload, and never arrives", async ({
+  page,
+  context,
+  start,
+}) => {
+  const world = await start(model);
+  const { terminal, session } = await world.begin("hello");
+  await world.pair(page, session);
+  const { button, field, pending, prompts, says, send, timeline } = phone(page);
+  await expect(timeline).toContainText("Hello to you.");
+  await page.evaluate(installed);
+
+  await context.setOffline(true);
+  await expect(says(texts.offlineDevice)).toBeVisible();
+  await send("hello one");
+  await send("hello two");
+  await page.reload();
+  const [one, two] = ["hello one", "hello two"].map((text) =>
+    pending.getByRole("listitem").filter({ hasText: text }),
+  );
+  await one!.getByRole("button", { name: texts.takeBack }).click();
+  await expect(one!).toBeHidden();
+  await expect(field).toHaveValue("hello one");
+  // What is being typed stays below what is taken back.
+  await two!.getByRole("button", { name: texts.takeBack }).click();
+  await expect(field).toHaveValue("hello two\n\nhello one");
+  await expect(pending).toBeHidden();
+  await send("hello three");
+  await context.setOffline(false);
+  await expect(prompts("hello three")).toHaveCount(1);
+  await expect(timeline.getByText("Hello to you.")).toHaveCount(2);
+  await world.wait(terminal, "hello three");
+  await expect(timeline.getByRole("article")).toHaveCount(2);
+  await expect(button(texts.takeBack)).toHaveCount(0);
+});
+
+test("what is too long is refused in words before it is sent, and what comes after it arrives", async ({
+  page,
+  start,
+}) => {
+  const world = await start(model);
+  const { session } = await world.begin("hello");
+  await world.pair(page, session);
+  const { button, field, pending, send, timeline } = phone(page);
+  await expect(timeline).toContainText("Hello to you.");
+  const long = "too long ".repeat(120_000);
+  await field.fill(long);
+  await button(texts.sendPrompt).click();
+  await expect(page.getByRole("alert").getByText(texts.tooLong)).toBeVisible();
+  await expect(pending).toBeHidden();
+  expect((await field.inputValue()).length).toBe(long.length);
+  await send("hello again");
+  await expect(timeline.getByText("Hello to you.")).toHaveCount(2);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+});
+
+test("what was typed for a session that is gone can be copied and let go", async ({
+  page,
+  context,
+  start,
+}) => {
+  const world = await start(model);
+  const { terminal, session } = await world.begin("be slow");
+  await world.pair(page, session);
+  const { button, field, says, send, state } = phone(page);
+  await expect(state).toHaveText(texts.states.working!);
+  await page.evaluate(installed);
+  await context.setOffline(true);
+  await expect(says(texts.offlineDevice)).toBeVisible();
+  await send("a long story", texts.sendQueue);
+  await field.fill("half a tho");
+  await page.reload();
+  await expect(field).toHaveValue("half a tho");
+  await world.keys(terminal, "\x04");
+  await world.wait(terminal, "etached");
+  await world.copilot("sessions", "delete", session);
+  await context.setOffline(false);
+
+  await expect(page.getByText(texts.sessionGone).first()).toBeVisible();
+  const lost = page.getByRole("region", { name: texts.lost }).filter({ visible: true });
+  const item = (text: string) => lost.getByRole("listitem").filter({ hasText: text });
+  await expect(item("a long story")).toBeVisible();
+  await expect(item("half a tho")).toBeVisible();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await item("a long story").getByRole("button", { name: texts.copy }).click();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe("a long story");
+  await item("a long story").getByRole("button", { name: texts.dismiss }).click();
+  await expect(item("a long story")).toBeHidden();
+
+  // The other one is found in the list as well, until somebody lets it go.
+  await button(texts.back).click();
+  await page.reload();
+  await expect(item("half a tho")).toBeVisible();
+  await item("half a tho").getByRole("button", { name: texts.dismiss }).click();
+  await expect(lost).toBeHidden();
+  await page.reload();
+  await expect(page.getByText(texts.noSessions)).toBeVisible();
+  await expect(lost).toBeHidden();
 });

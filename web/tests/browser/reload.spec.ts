@@ -1,5 +1,5 @@
 import { texts } from "../../src/app/texts";
-import { expect, phone, responses, say, test, think, tool, waitFor } from "./world";
+import { expect, installed, phone, responses, say, test, think, tool, waitFor } from "./world";
 
 const model = responses({
   everything: [
@@ -8,6 +8,10 @@ const model = responses({
     { steps: [say("That was it.")] },
   ],
   after: [{ steps: [say("After all of it.")] }],
+  change: [
+    { steps: [tool("edit", { path: "greeting.txt", old: "Helo", new: "Hello" })] },
+    { steps: [say("Changed.")] },
+  ],
 });
 
 function touch(file: string) {
@@ -66,4 +70,38 @@ test("a reload in the middle of everything loses nothing and doubles nothing", a
   await page.reload();
   await expect(timeline.getByText("After all of it.")).toHaveCount(2);
   await expect(prompts("after a reload")).toHaveCount(1);
+});
+
+test("a change that waits is read again after a reload, and not allowed before it is there", async ({
+  page,
+  start,
+}) => {
+  const world = await start(model);
+  await world.write("greeting.txt", "Helo\n");
+  const { session } = await world.begin("change it");
+  await world.pair(page, session);
+  const { permission, timeline } = phone(page);
+  const once = permission.getByRole("button", { name: "Yes, once" });
+  const deny = permission.getByRole("button", { name: "No", exact: true });
+  await expect(permission.locator("pre .added")).toHaveText("+ Hello");
+  await expect(once).toHaveAttribute("aria-disabled", "false");
+  await page.evaluate(installed);
+
+  // From what this device remembers, without anybody to ask for the change.
+  await world.stopRelay();
+  await page.reload();
+  await expect(permission).toContainText("greeting.txt");
+  await expect(permission).toContainText(texts.unseen);
+  await expect(once).toHaveAttribute("aria-disabled", "true");
+  await expect(deny).toHaveAttribute("aria-disabled", "false");
+  await once.click({ force: true });
+  await expect(page.getByText(texts.tapQueued)).toBeHidden();
+
+  await world.startRelay();
+  await expect(permission.locator("pre .added")).toHaveText("+ Hello");
+  await page.reload();
+  await expect(permission.locator("pre .added")).toHaveText("+ Hello");
+  await once.click();
+  await expect(timeline).toContainText("Changed.");
+  expect(await world.read("greeting.txt")).toBe("Hello\n");
 });

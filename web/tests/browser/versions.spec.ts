@@ -1,6 +1,7 @@
 import { texts } from "../../src/app/texts";
+import { BUILD, NEWER, OtherBuild } from "./build";
 import { machineSays, newerRelay, pageSays } from "./newer";
-import { expect, phone, say, scenario, test, think, tool } from "./world";
+import { expect, installed, phone, say, scenario, test, think, tool } from "./world";
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- Messages of every shape. */
 
@@ -188,5 +189,57 @@ test("a link of a later time leads as far as it can, and a broken one does no ha
   for (const fragment of ["#pair=", "#pair=Agdsa", "#pair=%00", `#pair=${"A".repeat(9_000)}`]) {
     await open(fragment);
     await expect(page.getByRole("alert")).toContainText(texts.pairBadLink);
+  }
+});
+
+test("the code that is installed goes on running until somebody takes the newer one", async ({
+  page,
+  start,
+}) => {
+  const world = await start(model);
+  const { session } = await world.begin("the work");
+  const relay = await OtherBuild.before(world.url);
+  try {
+    await world.pair(page, session, relay.url);
+    const { button, permission } = phone(page);
+    await expect(permission).toContainText("echo once");
+    await page.evaluate(installed);
+    const runs = (build: string) => page.getByText(texts.version(build), { exact: true });
+    const banner = page.getByText(texts.newVersion);
+    await page.goto(`${relay.url}/#settings`);
+    await page.reload();
+    await expect(runs(BUILD)).toBeVisible();
+    expect(await page.evaluate(() => navigator.serviceWorker.controller !== null)).toBe(true);
+
+    // Other code under the old names: nobody runs it, with a worker or without.
+    relay.serving = "tampered";
+    await page.reload();
+    await expect(runs(BUILD)).toBeVisible();
+    const [asset] = await page.evaluate(() => [...document.scripts].map(({ src }) => src));
+    const served = await page.evaluate((src) => fetch(src!).then((it) => it.text()), asset);
+    expect(served).toContain(BUILD);
+    expect(served).not.toContain(NEWER);
+    await expect(banner).toBeHidden();
+
+    // A new build is fetched, offered, and waits, however often the page is loaded.
+    relay.serving = "newer";
+    for (let load = 1; load <= 2; load += 1) {
+      await page.reload();
+      await expect(banner).toBeVisible();
+      await expect(runs(BUILD)).toBeVisible();
+    }
+    await button(texts.newVersionUse).click();
+    await expect(runs(NEWER)).toBeVisible();
+    await expect(banner).toBeHidden();
+    await page.reload();
+    await expect(runs(NEWER)).toBeVisible();
+    await expect(banner).toBeHidden();
+
+    // It is the same device, and goes on where it was.
+    await page.goto(`${relay.url}/`);
+    await page.getByRole("navigation").getByRole("link").click();
+    await expect(permission).toContainText("echo once");
+  } finally {
+    relay.end();
   }
 });

@@ -141,10 +141,10 @@ export class World {
     return { terminal, session: await this.session() };
   }
 
-  /** Pairs the browser as a person does: link, code, typing. */
-  async pair(page: Page, session?: string): Promise<void> {
+  /** Pairs the browser as a person does: link, code, typing. `at`: what stands before the relay. */
+  async pair(page: Page, session?: string, at = this.url): Promise<void> {
     const { pairing, link } = await this.pairing(session);
-    await page.goto(link);
+    await page.goto(link.replace(this.url, at));
     await page.getByRole("button", { name: texts.pairStart, exact: true }).click();
     const code = (await page.getByTestId("pairing-code").innerText()).replace(/\s/g, "");
     await this.code(pairing, code);
@@ -228,5 +228,8 @@ export const test = base.extend<Fixtures>({
     expect([...complaints]).toEqual([]);
   },
 });
+
+/** Until the service worker can serve the page without a network; runs in the page. */
+export const installed = () => navigator.serviceWorker.ready.then(() => undefined);
 
 export { expect };

@@ -11,16 +11,21 @@ interface Sent {
   params: any;
 }
 
-function start() {
+function start(maxBytes?: number) {
   const sent: Sent[] = [];
   const states: [string, unknown][] = [];
-  const client = new AhpClient("c", "phone", {
-    state: (channel, state) => states.push([channel, state]),
-    sessionAdded: () => undefined,
-    sessionRemoved: () => undefined,
-    sessionChanged: () => undefined,
-    closed: () => undefined,
-  });
+  const client = new AhpClient(
+    "c",
+    "phone",
+    {
+      state: (channel, state) => states.push([channel, state]),
+      sessionAdded: () => undefined,
+      sessionRemoved: () => undefined,
+      sessionChanged: () => undefined,
+      closed: () => undefined,
+    },
+    maxBytes,
+  );
   const pipe = { send: (message: string) => void sent.push(JSON.parse(message) as Sent) };
   const answer = async (result: object) => {
     const id = sent.findLast((message) => message.id !== undefined)!.id;
@@ -47,8 +52,8 @@ const chat = (): ChatState => ({
   turns: [],
 });
 
-async function connected() {
-  const all = start();
+async function connected(maxBytes?: number) {
+  const all = start(maxBytes);
   const done = all.client.connected(all.pipe);
   await all.answer({
     serverSeq: 3,
@@ -184,11 +189,100 @@ describe("an AHP client", () => {
     expect(client.state("ahp-chat:/2")).toEqual(state);
   });
 
+  it("says of what it had sent before that it may be its own effect", async () => {
+    const { client, pipe, sent, answer, action } = await connected();
+    const outcome = client.dispatch(CHAT, prompt);
+    const earlier = client.dispatch(CHAT, { ...prompt, turnId: "t2" }, true);
+    client.disconnected();
+    const back = client.connected(pipe);
+    await answer({ type: "replay", actions: [], missing: [] });
+    await back;
+    for (const { method, params } of sent.slice(-2)) {
+      expect(method).toBe("dispatchAction");
+      const origin = { clientId: "c", clientSeq: params.clientSeq };
+      action(params.action, { origin, rejectionReason: "no" });
+    }
+    const rejected = { kind: "rejected", reason: "no", again: true };
+    expect(await Promise.all([outcome, earlier])).toEqual([rejected, rejected]);
+  });
+
+  it("sends nothing before it is up to date", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    client.disconnected();
+    const back = client.connected(pipe);
+    void client.dispatch(CHAT, prompt);
+    expect(sent.at(-1)!.method).toBe("reconnect");
+    await answer({ type: "replay", actions: [], missing: [] });
+    await back;
+    expect(sent.filter(({ method }) => method === "dispatchAction")).toHaveLength(1);
+  });
+
   it("survives what it cannot read", async () => {
     const { client } = await connected();
     for (const odd of ["", "{", "null", "[]", '{"method":"new/thing"}', '{"id":99,"result":1}']) {
       client.receive(odd);
     }
     expect(client.state(CHAT)).toEqual(chat());
+  });
+});
+
+describe("what has no id", () => {
+  const mode = { type: "session/configChanged", config: { mode: "autopilot" } };
+
+  it("is sent once, and nobody knows what became of it when the connection is lost", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    const outcome = client.attempt(CHAT, mode);
+    expect(sent.at(-1)!.params.action).toEqual(mode);
+    client.disconnected();
+    sent.length = 0;
+    const back = client.connected(pipe);
+    await answer({ type: "replay", actions: [], missing: [] });
+    await back;
+    expect(await outcome).toEqual({ kind: "unknown" });
+    expect(sent.some(({ method }) => method === "dispatchAction")).toBe(false);
+  });
+
+  it("has happened when the replay shows it", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    const outcome = client.attempt(CHAT, mode);
+    const origin = { clientId: "c", clientSeq: sent.at(-1)!.params.clientSeq };
+    client.disconnected();
+    const back = client.connected(pipe);
+    const actions = [{ channel: CHAT, action: mode, serverSeq: 5, origin }];
+    await answer({ type: "replay", actions, missing: [] });
+    await back;
+    expect(await outcome).toEqual({ kind: "applied" });
+  });
+
+  it("is not for later", async () => {
+    const { client, sent } = start();
+    expect(await client.attempt(CHAT, mode)).toMatchObject({ kind: "rejected" });
+    expect(sent).toEqual([]);
+  });
+});
+
+describe("what a pipe cannot carry", () => {
+  const MAX = 4_000;
+  const long = (text: string) => ({ ...prompt, message: { ...prompt.message, text } });
+
+  it("is refused in words, and the pipe stays", async () => {
+    const { client, sent } = await connected(MAX);
+    const before = sent.length;
+    const rejected = { kind: "rejected", reason: expect.stringContaining("too long") as string };
+    expect(await client.dispatch(CHAT, long("x".repeat(MAX)))).toEqual(rejected);
+    // Bytes count, and so does what JSON makes of a character.
+    expect(await client.dispatch(CHAT, long("ä".repeat(MAX / 2)))).toEqual(rejected);
+    expect(await client.dispatch(CHAT, long("\n".repeat(MAX / 2)))).toEqual(rejected);
+    await expect(client.call("completions", { text: "x".repeat(MAX) })).rejects.toThrow("too long");
+    expect(sent).toHaveLength(before);
+    void client.dispatch(CHAT, long("x".repeat(MAX / 2)));
+    expect(sent).toHaveLength(before + 1);
+  });
+
+  it("is refused at once where there is no pipe", async () => {
+    const { client } = start(MAX);
+    expect(client.fits(CHAT, long("x".repeat(MAX)))).toBe(false);
+    expect(client.fits(CHAT, long("x".repeat(MAX / 2)))).toBe(true);
+    expect(await client.dispatch(CHAT, long("x".repeat(MAX)))).toMatchObject({ kind: "rejected" });
   });
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { reduceChat, reduceRoot, reduceSession, reduceTerminal } from "../../src/ahp/reducers";
 import type { Action } from "../../src/ahp/types";
@@ -49,4 +49,24 @@ describe("what the page does not know", () => {
     // eslint-disable-next-line @typescript-eslint/no-explicit-any
     expect(reduceChat(chat as any, odd)).toBe(chat);
   });
+});
+
+/** The name that an action of the host's sources has on the wire: `ChatDelta`, `chat/delta`. */
+function onTheWire(variant: string): string {
+  const [, scope = "", first = "", rest = ""] = /^([A-Z][a-z]+)([A-Z])(\w*)$/.exec(variant) ?? [];
+  return `${scope.toLowerCase()}/${first.toLowerCase()}${rest}`;
+}
+
+it("the fixtures have every action that the host's sources name", () => {
+  const sources = new URL("../../../copilotd/src/", import.meta.url);
+  const named = new Set<string>();
+  for (const file of readdirSync(sources, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".rs")) continue;
+    const text = readFileSync(new URL(file, sources), "utf8");
+    for (const [, variant] of text.matchAll(/StateAction::([A-Z]\w+)/g)) named.add(variant!);
+  }
+  named.delete("Unknown");
+  expect(named.size).toBeGreaterThan(30);
+  const covered = new Set(cases.flatMap((one) => one.actions.map(({ type }) => type)));
+  expect([...named].map(onTheWire).filter((type) => !covered.has(type))).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ChatState, SessionState, SessionSummary } from "../../src/ahp/types";
-import { FILTERS, leftOutOf, passes, plansOf } from "../../src/app/session";
+import { FILTERS, isDone, leftOutOf, passes, plansOf } from "../../src/app/session";
 
 const summary = (state: string) =>
   ({ _meta: { "copilot.state": state } }) as unknown as SessionSummary;
@@ -34,5 +34,31 @@ describe("what a machine says beside the protocol is taken only in its shape", (
     expect(leftOutOf(chat({ turns: 2, limitBytes: 60 }))).toEqual({ turns: 2, limitBytes: 60 });
     expect(leftOutOf(chat({ turns: "2" }))).toBeUndefined();
     expect(leftOutOf(undefined)).toBeUndefined();
+  });
+});
+
+describe("what was asked for is so already, whatever the machine refuses", () => {
+  const chat = (more: object) => ({ turns: [], ...more }) as unknown as ChatState;
+  const cancel = { type: "chat/turnCancelled", turnId: "t" };
+  const remove = { type: "chat/pendingMessageRemoved", id: "p", kind: "queued" };
+  const resume = { type: "chat/turnResume", turnId: "t" };
+  const failed = chat({ turns: [{ id: "t", state: "error" }] });
+
+  it.each([
+    ["a cancel while the turn runs", cancel, chat({ activeTurn: { id: "t" } }), true, false],
+    ["a cancel when the turn has ended", cancel, chat({}), false, true],
+    ["a cancel when another turn runs", cancel, chat({ activeTurn: { id: "u" } }), false, true],
+    ["a first take-back that comes too late", remove, chat({}), false, false],
+    ["a repeated take-back", remove, chat({}), true, true],
+    ["of what waits", remove, chat({ queuedMessages: [{ id: "p" }] }), true, false],
+    ["of what joins the turn", remove, chat({ steeringMessage: { id: "p" } }), true, false],
+    ["of what began", remove, chat({ activeTurn: { id: "p" } }), true, false],
+    ["of what ended", remove, chat({ turns: [{ id: "p" }] }), true, false],
+    ["a repeated resume", resume, chat({ turns: [{ id: "t", state: "complete" }] }), true, true],
+    ["a resume that did not happen", resume, failed, true, false],
+    ["where nothing is known", cancel, undefined, true, false],
+    ["an answer", { type: "chat/toolCallConfirmed" }, chat({}), true, false],
+  ])("%s", (_what, action, state, again, done) => {
+    expect(isDone(action, state, again)).toBe(done);
   });
 });
