@@ -113,7 +113,8 @@ export class Outbox {
         if (!item || !this.client.isReady) return;
         const { unsent: _, ...entry } = item;
         this.replace(item, entry);
-        if (await this.wasTakenBack(item)) {
+        // Another tab took it back, or saw it arrive.
+        if ((await this.onDisk(item)) === undefined) {
           this.items = this.items.filter((other) => other !== entry);
           this.keeping.delete(keyOf(item));
           continue;
@@ -128,9 +129,12 @@ export class Outbox {
   }
 
   /** Forgets what was refused or not sent. Says whether it did: what is under way stays. */
-  takeBack(name: Name): boolean {
+  async takeBack(name: Name): Promise<boolean> {
     const item = this.find(name.session, name.id);
     if (!item || (item.rejected === undefined && !item.unsent)) return false;
+    // Another tab of this device may have sent it, and it may go out right now.
+    if (waits(item) && !(await this.onDisk(item))?.unsent) return false;
+    if (!this.items.includes(item)) return false;
     void this.dismiss(item);
     return true;
   }
@@ -170,11 +174,10 @@ export class Outbox {
     return kept;
   }
 
-  /** Another tab of this device has it too, and may have removed it. */
-  private async wasTakenBack(item: OutboxItem): Promise<boolean> {
-    if (!(await this.keeping.get(keyOf(item)))) return false;
-    const kept = await this.database.open("outbox", this.path(item)).catch(() => item);
-    return kept === undefined;
+  /** As it is kept now, for all tabs; as it is here where it could not be kept. */
+  private async onDisk(item: OutboxItem): Promise<OutboxItem | undefined> {
+    if (!(await this.keeping.get(keyOf(item)))) return item;
+    return this.database.open<OutboxItem>("outbox", this.path(item)).catch(() => item);
   }
 
   private replace(item: OutboxItem, next: OutboxItem): void {

@@ -4,11 +4,14 @@
  */
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer, request, type IncomingMessage, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 
 /** The version in `package.json`, which the page shows, and the one that comes after it. */
-export const BUILD = process.env.npm_package_version ?? "0.1.0";
+export const { version: BUILD } = JSON.parse(readFileSync("package.json", "utf8")) as {
+  version: string;
+};
 export const NEWER = "9.9.9";
 
 /**

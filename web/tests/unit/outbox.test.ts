@@ -121,7 +121,7 @@ describe("what was typed without a connection", () => {
     await outbox.put(other("a"));
     await outbox.put(other("b"));
     expect(events).toEqual(["kept m/1/a unsent", "kept m/1/b unsent"]);
-    expect(outbox.takeBack(other("a"))).toBe(true);
+    expect(await outbox.takeBack(other("a"))).toBe(true);
     await settled();
     expect([...disk.keys()]).toEqual(["m/1/b"]);
     client.isReady = true;
@@ -129,7 +129,7 @@ describe("what was typed without a connection", () => {
     await outbox.flush();
     // That it may have arrived is known before it can arrive.
     expect(events).toEqual(["kept m/1/b", "sent b"]);
-    expect(outbox.takeBack(other("b"))).toBe(false);
+    expect(await outbox.takeBack(other("b"))).toBe(false);
     expect(outbox.items).toHaveLength(1);
   });
 
@@ -141,8 +141,8 @@ describe("what was typed without a connection", () => {
     client.isReady = false;
     await outbox.restore(() => true);
     expect(events).toEqual(["sent b again"]);
-    expect(outbox.takeBack(other("b"))).toBe(false);
-    expect(outbox.takeBack(other("a"))).toBe(true);
+    expect(await outbox.takeBack(other("b"))).toBe(false);
+    expect(await outbox.takeBack(other("a"))).toBe(true);
     client.isReady = true;
     await outbox.flush();
     expect(events.some((event) => event === "sent a")).toBe(false);
@@ -159,6 +159,16 @@ describe("what was typed without a connection", () => {
     await settled();
     const sent = events.filter((event) => event.startsWith("sent"));
     expect(sent).toEqual(["sent a", "sent b", "sent c"]);
+  });
+
+  it("is not taken back when another tab has sent it", async () => {
+    const { outbox, client, disk } = start();
+    client.isReady = false;
+    await outbox.put(other("a"));
+    disk.set("m/1/a", other("a"));
+    expect(await outbox.takeBack(other("a"))).toBe(false);
+    disk.clear();
+    expect(await outbox.takeBack(other("a"))).toBe(false);
   });
 
   it("does not go out when another tab took it back", async () => {
@@ -181,7 +191,7 @@ describe("what is refused", () => {
     await settled();
     expect(outbox.items).toMatchObject([{ id: "a", rejected: "This is too long" }]);
     expect(disk.get("m/1/a")).toMatchObject({ rejected: "This is too long" });
-    expect(outbox.takeBack(other("a"))).toBe(true);
+    expect(await outbox.takeBack(other("a"))).toBe(true);
     await settled();
     expect(disk.size).toBe(0);
   });
