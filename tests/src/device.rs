@@ -51,6 +51,8 @@ pub struct Pairing {
     key: PrivateKey,
     name: String,
     folder: PathBuf,
+    /// What it has from an earlier pairing.
+    token: Option<Token>,
 }
 
 /// Why a device was not paired.
@@ -82,6 +84,16 @@ impl Pairing {
 
     /// The same with an offer and a key that may be anything.
     pub fn begin_with(
+    /// Opens the link of another machine on a device that is paired with one.
+    pub fn begin_as(device: &Device, link: &str, folder: &Path) -> Result<Self, String> {
+        let Link::Pairing { relay, offer } = link.parse().map_err(words)? else {
+            return Err("this is not a pairing link".to_owned());
+        };
+        let mut pairing = Self::begin_with(relay, offer, device.key.clone(), &device.name, folder)?;
+        pairing.token = Some(device.token.clone());
+        Ok(pairing)
+    }
+
         relay: RelayUrl,
         offer: PairingOffer,
         key: PrivateKey,
@@ -101,6 +113,7 @@ impl Pairing {
             key,
             name: name.to_owned(),
             folder: folder.to_owned(),
+            token: None,
         })
     }
 
@@ -139,8 +152,10 @@ impl Pairing {
                 _ => {}
             }
         };
-        let claim = self.channel.claim().map_err(NotPaired::Failed)?;
-        let token = http::claim(&self.relay, &claim).map_err(NotPaired::Failed)?;
+        let own = DeviceId::of(&self.key.public());
+        let claim = self.channel.claim(own).map_err(NotPaired::Failed)?;
+        let token = http::claim(&self.relay, &claim, self.token.as_ref());
+        let token = token.map_err(NotPaired::Failed)?;
         let device = Device {
             relay: self.relay,
             machine_id: self.offer.machine_id,

@@ -17,7 +17,7 @@ use super::{Peer, Refusal, read_json};
 use crate::digest::TokenDigest;
 use crate::metrics::Reason;
 use crate::relay::Relay;
-use crate::store::{Admission, Device, Machine, Ticket};
+use crate::store::{Admission, Claimed as Outcome, Device, Machine, Ticket};
 use crate::words::short;
 
 /// Who a credential belongs to.
@@ -183,24 +183,12 @@ pub(super) async fn claim(
 ) -> Result<Response, Refusal> {
     pace(&relay, peer)?;
     let claim: Claim = read_json(&relay, body).await?;
-    let not_good = || {
-        relay.metrics.refuse(Reason::Unauthorized);
-        Refusal::unauthorized("This claim was used or is too old. Pair the device again.")
-    };
-    let Some(Ticket::Claim(device)) = relay
-        .store
-        .take_ticket(TokenDigest::of(&claim.claim))
-        .await?
-    else {
-        return Err(not_good());
-    };
-    let token = Token::generate()?;
-    let digest = TokenDigest::of(&token);
-    if !relay.store.set_device_token(device, digest).await? {
-        // It was revoked in the meantime.
-        return Err(not_good());
-    }
-    tracing::info!(device = short(device.id), "a device got its token");
+    // What it is known by already, when it is.
+    let shown = credential(&headers, relay.origins.is_secure()).map(|credential| {
+        let (Credential::Bearer(token) | Credential::Cookie(token)) = credential;
+        token
+    });
+    let token = redeem(&relay, &claim.claim, shown).await?;
     if !headers.contains_key(header::ORIGIN) {
         let claimed = Claimed {
             device_token: token,
@@ -210,6 +198,53 @@ pub(super) async fn claim(
     let cookie =
         set_cookie(Some(&token), relay.origins.is_secure()).ok_or_else(Refusal::internal)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// The token with which the device of a claim reaches its machine from now on.
+async fn redeem(relay: &Relay, claim: &Token, shown: Option<Token>) -> Result<Token, Refusal> {
+    let new = Token::generate()?;
+    let claimed = relay.store.claim(
+        TokenDigest::of(claim),
+        shown.as_ref().map(TokenDigest::of),
+        TokenDigest::of(&new),
+        relay.limits.devices,
+    );
+    let (device, machine, token) = match (claimed.await?, shown) {
+        (Outcome::New(device, machine), _) => (device, machine, new),
+        (Outcome::Known(device, machine), Some(shown)) => (device, machine, shown),
+        (Outcome::Unproven, _) => {
+            relay.metrics.refuse(Reason::Unauthorized);
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "device-known",
+                "The relay knows this device from another machine, and it came without the token that it got \
+                 there. Remove this site's data on the device and pair it again, as a new one.",
+            ));
+        }
+        (Outcome::Full, _) => {
+            relay.metrics.refuse(Reason::Full);
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "too-many-devices",
+                "As many devices are paired as may. Revoke one (copilot devices revoke), or ask whoever runs the \
+                 relay for --max-devices.",
+            ));
+        }
+        (Outcome::Void | Outcome::Known(..), _) => {
+            relay.metrics.refuse(Reason::Unauthorized);
+            return Err(Refusal::unauthorized(
+                "This claim was used, taken back or is too old. Pair the device again.",
+            ));
+        }
+    };
+    relay.switchboard.granted(device, machine.clone());
+    // First shown, then asked: that it was revoked in between reaches its sockets either way.
+    let reached = relay.store.reachable(device).await?;
+    if !reached.iter().any(|reached| reached.id == machine.id) {
+        relay.switchboard.revoked(machine.id, device.id);
+    }
+    tracing::info!(device = short(device.id), "a device got its token");
+    Ok(token)
 }
 
 pub(super) async fn forget_device(

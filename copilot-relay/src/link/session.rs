@@ -14,7 +14,7 @@ use crate::bucket::{Bucket, Rate};
 use crate::digest::TokenDigest;
 use crate::metrics::Reason;
 use crate::relay::Relay;
-use crate::store::{Admission, Device, Machine, StoreError, Ticket};
+use crate::store::{Admission, Admitted, Device, Machine, StoreError};
 use crate::switchboard::{Outbox, Party, SocketId};
 
 /// Who came to a socket, as the ticket said.
@@ -231,7 +231,7 @@ impl Session {
                 channel,
                 device_id,
                 name,
-            } => return self.admit(id, channel, device_id, &name).await,
+            } => return self.admit(channel, device_id, &name).await,
             FromMachine::DeviceRevoke { device_id } => {
                 self.joined()?;
                 self.relay.store.revoke(id, device_id).await?;
@@ -328,46 +328,33 @@ impl Session {
         Ok(())
     }
 
-    async fn admit(
-        &mut self,
-        machine: MachineId,
-        channel: u32,
-        device: DeviceId,
-        name: &str,
-    ) -> Result<(), Ended> {
+    async fn admit(&mut self, channel: u32, device: DeviceId, name: &str) -> Result<(), Ended> {
         let socket = self.joined()?;
+        let Who::Machine(Machine { id, account, .. }) = self.who else {
+            return Ok(());
+        };
         let switchboard = Arc::clone(&self.relay.switchboard);
         if !switchboard.may_admit(socket, channel) {
             // The device may have gone in the meantime.
             return Ok(());
         }
-        let name = names::clean(name).unwrap_or_else(|| "device".to_owned());
+        let admitted = Admitted {
+            machine: id,
+            device: Device {
+                id: device,
+                account,
+            },
+            name: names::clean(name).unwrap_or_else(|| "device".to_owned()),
+        };
+        let claim = new_token()?;
         let (store, most) = (&self.relay.store, self.relay.limits.devices);
-        match store.admit(machine, device, name, most).await? {
-            Admission::Done => {}
+        match store.admit(admitted, TokenDigest::of(&claim), most).await? {
+            Admission::Done => switchboard.admitted(socket, channel, device, claim),
             Admission::Full | Admission::Taken => {
                 self.relay.metrics.refuse(Reason::Full);
                 tracing::warn!("a device was not admitted: the account has as many as it may have");
                 switchboard.close(socket, channel, control::CloseReason::Failed);
-                return Ok(());
             }
-        }
-        let Who::Machine(Machine { account, .. }) = self.who else {
-            return Ok(());
-        };
-        let claim = new_token()?;
-        let device = Device {
-            id: device,
-            account,
-        };
-        if store
-            .put_ticket(TokenDigest::of(&claim), Ticket::Claim(device))
-            .await?
-        {
-            switchboard.admitted(socket, channel, device.id, claim);
-        } else {
-            self.relay.metrics.refuse(Reason::Full);
-            switchboard.close(socket, channel, control::CloseReason::Failed);
         }
         Ok(())
     }

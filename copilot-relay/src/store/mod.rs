@@ -75,8 +75,34 @@ pub enum Admission {
     Taken,
 }
 
+/// A device that a machine let in and that has yet to claim it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The machine.
+    pub machine: MachineId,
+    /// The device.
+    pub device: Device,
+    /// The device's name, for people.
+    pub name: String,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The device reaches the machine, and has the new token.
+    New(Device, Machine),
+    /// The device reaches the machine, and keeps the token that it showed.
+    Known(Device, Machine),
+    /// The device reaches other machines, and did not show the token that it has there.
+    Unproven,
+    /// The account has as many devices as it may have.
+    Full,
+    /// It was used, is too old, or was taken back.
+    Void,
+}
+
 /// What a secret that is used once was given out for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ticket {
     /// A machine's socket.
     Machine(MachineId),
@@ -84,8 +110,8 @@ pub enum Ticket {
     Device(Device),
     /// A socket of somebody who has a pairing id.
     Pairing(PairingId),
-    /// The token of a device that a machine has just admitted.
-    Claim(Device),
+    /// The access of a device that a machine has just admitted.
+    Claim(Admitted),
 }
 
 /// What a relay remembers. The default is [`SqliteStore`].
@@ -116,17 +142,22 @@ pub trait Store: Send + Sync {
     /// The machine leaves for good, with everybody's access to it. Says who had access.
     fn remove_machine(&self, machine: MachineId) -> Answer<'_, Vec<Device>>;
 
-    /// The machine lets a device in. `most` is how many devices an account may have.
-    fn admit(
-        &self,
-        machine: MachineId,
-        device: DeviceId,
-        name: String,
-        most: u32,
-    ) -> Answer<'_, Admission>;
+    /// The machine lets a device in, which has its access once it takes this claim: see [`claim`](Self::claim).
+    /// `most` is how many devices an account may have.
+    fn admit(&self, admitted: Admitted, claim: TokenDigest, most: u32) -> Answer<'_, Admission>;
 
-    /// Gives the device a token; an older one is void. `false`: there is no such device.
-    fn set_device_token(&self, device: Device, token: TokenDigest) -> Answer<'_, bool>;
+    /// Takes a claim, once.
+    ///
+    /// Whoever has the claim has it from one machine, which decides about access to itself and to no other. So a
+    /// device that reaches another machine has to show its token, and keeps it. Every other one gets `token`, and
+    /// an older one is void.
+    fn claim(
+        &self,
+        claim: TokenDigest,
+        shown: Option<TokenDigest>,
+        token: TokenDigest,
+        most: u32,
+    ) -> Answer<'_, Claimed>;
 
     /// The device with this token.
     fn device_by_token(&self, token: TokenDigest) -> Answer<'_, Option<Device>>;
@@ -134,10 +165,11 @@ pub trait Store: Send + Sync {
     /// The machines that the device may reach.
     fn reachable(&self, device: Device) -> Answer<'_, Vec<Machine>>;
 
-    /// The machine lets the device in no more. A device without a machine is forgotten.
+    /// The machine lets the device in no more, and what it has not claimed yet is void. A device without a
+    /// machine is forgotten.
     fn revoke(&self, machine: MachineId, device: DeviceId) -> Answer<'_, ()>;
 
-    /// The machine trusts these devices and no others; says who lost access.
+    /// The machine trusts these devices and no others, as with [`revoke`](Self::revoke); says who lost access.
     fn keep_only(&self, machine: MachineId, devices: Vec<DeviceId>) -> Answer<'_, Vec<DeviceId>>;
 
     /// The device is forgotten.

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
@@ -11,7 +11,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::tickets::Tickets;
-use super::{Admission, Answer, Device, Machine, Store, StoreError, Ticket, schema};
+use super::{
+    Admission, Admitted, Answer, Claimed, Device, Machine, Store, StoreError, Ticket, schema,
+};
 use crate::accounts::AccountId;
 use crate::clock::Clock;
 use crate::digest::TokenDigest;
@@ -28,7 +30,7 @@ pub struct SqliteStore {
     /// Nothing once the store is being closed.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    tickets: Mutex<Tickets>,
+    tickets: Arc<Mutex<Tickets>>,
     clock: Clock,
 }
 
@@ -55,7 +57,10 @@ impl SqliteStore {
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
-            tickets: Mutex::new(Tickets::new(limits.tickets, limits.ticket_lifetime)),
+            tickets: Arc::new(Mutex::new(Tickets::new(
+                limits.tickets,
+                limits.ticket_lifetime,
+            ))),
             clock,
         })
     }
@@ -146,11 +151,7 @@ impl Store for SqliteStore {
     }
 
     fn machine(&self, machine: MachineId) -> Answer<'_, Option<Machine>> {
-        self.ask(move |db| {
-            db.prepare_cached("SELECT id, account, name, since_ms FROM machine WHERE id = ?")?
-                .query_row([machine.0], machine_row)
-                .optional()
-        })
+        self.ask(move |db| machine_with(db, machine))
     }
 
     fn seen(&self, machine: MachineId, name: String, at: Timestamp) -> Answer<'_, ()> {
@@ -181,57 +182,61 @@ impl Store for SqliteStore {
         })
     }
 
-    fn admit(
-        &self,
-        machine: MachineId,
-        device: DeviceId,
-        name: String,
-        most: u32,
-    ) -> Answer<'_, Admission> {
-        self.change(move |db| {
-            let Some(account) = account_of(db, machine)? else {
+    fn admit(&self, admitted: Admitted, claim: TokenDigest, most: u32) -> Answer<'_, Admission> {
+        let (tickets, now) = (Arc::clone(&self.tickets), self.clock.now());
+        self.ask(move |db| {
+            if machine_of(db, &admitted)?.is_none() {
                 // It left in the meantime.
                 return Ok(Admission::Taken);
-            };
-            let (known, devices): (bool, u32) = db
-                .prepare_cached(
-                    "SELECT EXISTS (SELECT 1 FROM device WHERE account = ?1 AND id = ?2),
-                            (SELECT count(*) FROM device WHERE account = ?1)",
-                )?
-                .query_row(params![account, device.0], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
-            if !known && devices >= most {
-                return Ok(Admission::Full);
             }
-            db.prepare_cached(
-                "INSERT INTO device (account, id, name) VALUES (?, ?, ?)
-                 ON CONFLICT (account, id) DO UPDATE SET name = excluded.name",
-            )?
-            .execute(params![account, device.0, name])?;
-            db.prepare_cached(
-                "INSERT INTO reach (account, device, machine) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![account, device.0, machine.0])?;
-            Ok(Admission::Done)
+            let has_room = has_room(db, admitted.device, most)?
+                && lock(&tickets).put(claim, Ticket::Claim(admitted), now);
+            Ok(match has_room {
+                true => Admission::Done,
+                false => Admission::Full,
+            })
         })
     }
 
-    fn set_device_token(&self, device: Device, token: TokenDigest) -> Answer<'_, bool> {
+    fn claim(
+        &self,
+        claim: TokenDigest,
+        shown: Option<TokenDigest>,
+        token: TokenDigest,
+        most: u32,
+    ) -> Answer<'_, Claimed> {
+        let (tickets, now) = (Arc::clone(&self.tickets), self.clock.now());
+        // On the thread of the database, as revoking is: whichever comes second sees the first.
         self.change(move |db| {
-            let changed = db
-                .prepare_cached("UPDATE device SET token = ? WHERE account = ? AND id = ?")?
+            let Some(Ticket::Claim(admitted)) = lock(&tickets).take(claim, now) else {
+                return Ok(Claimed::Void);
+            };
+            let Some(machine) = machine_of(db, &admitted)? else {
+                return Ok(Claimed::Void);
+            };
+            let Admitted { device, name, .. } = admitted;
+            let is_proven = match shown {
+                Some(shown) => device_of(db, shown)? == Some(device),
+                None => false,
+            };
+            if !is_proven && reaches_another(db, device, machine.id)? {
+                return Ok(Claimed::Unproven);
+            }
+            if !has_room(db, device, most)? {
+                return Ok(Claimed::Full);
+            }
+            let_in(db, device, &name, machine.id)?;
+            if is_proven {
+                return Ok(Claimed::Known(device, machine));
+            }
+            db.prepare_cached("UPDATE device SET token = ? WHERE account = ? AND id = ?")?
                 .execute(params![token.0, device.account.0, device.id.0])?;
-            Ok(changed == 1)
+            Ok(Claimed::New(device, machine))
         })
     }
 
     fn device_by_token(&self, token: TokenDigest) -> Answer<'_, Option<Device>> {
-        self.ask(move |db| {
-            db.prepare_cached("SELECT id, account FROM device WHERE token = ?")?
-                .query_row([token.0], device_row)
-                .optional()
-        })
+        self.ask(move |db| device_of(db, token))
     }
 
     fn reachable(&self, device: Device) -> Answer<'_, Vec<Machine>> {
@@ -247,7 +252,9 @@ impl Store for SqliteStore {
     }
 
     fn revoke(&self, machine: MachineId, device: DeviceId) -> Answer<'_, ()> {
+        let tickets = Arc::clone(&self.tickets);
         self.change(move |db| {
+            lock(&tickets).take_back(|a| a.machine == machine && a.device.id == device);
             db.prepare_cached("DELETE FROM reach WHERE machine = ? AND device = ?")?
                 .execute(params![machine.0, device.0])?;
             forget_stranded(db)
@@ -255,7 +262,9 @@ impl Store for SqliteStore {
     }
 
     fn keep_only(&self, machine: MachineId, devices: Vec<DeviceId>) -> Answer<'_, Vec<DeviceId>> {
+        let tickets = Arc::clone(&self.tickets);
         self.change(move |db| {
+            lock(&tickets).take_back(|a| a.machine == machine && !devices.contains(&a.device.id));
             let had: Vec<Device> = db
                 .prepare_cached("SELECT device, account FROM reach WHERE machine = ?")?
                 .query_map([machine.0], device_row)?
@@ -283,22 +292,80 @@ impl Store for SqliteStore {
     }
 
     fn put_ticket(&self, secret: TokenDigest, ticket: Ticket) -> Answer<'_, bool> {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = tickets.put(secret, ticket, self.clock.now());
+        let kept = lock(&self.tickets).put(secret, ticket, self.clock.now());
         Box::pin(std::future::ready(Ok(kept)))
     }
 
     fn take_ticket(&self, secret: TokenDigest) -> Answer<'_, Option<Ticket>> {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = tickets.take(secret, self.clock.now());
+        let taken = lock(&self.tickets).take(secret, self.clock.now());
         Box::pin(std::future::ready(Ok(taken)))
     }
 }
 
-fn account_of(db: &Connection, machine: MachineId) -> Result<Option<i64>, rusqlite::Error> {
-    db.prepare_cached("SELECT account FROM machine WHERE id = ?")?
-        .query_row([machine.0], |row| row.get(0))
+fn lock(tickets: &Mutex<Tickets>) -> MutexGuard<'_, Tickets> {
+    tickets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn machine_with(db: &Connection, id: MachineId) -> Result<Option<Machine>, rusqlite::Error> {
+    db.prepare_cached("SELECT id, account, name, since_ms FROM machine WHERE id = ?")?
+        .query_row([id.0], machine_row)
         .optional()
+}
+
+/// The machine that let a device in, unless it has left since.
+fn machine_of(db: &Connection, admitted: &Admitted) -> Result<Option<Machine>, rusqlite::Error> {
+    let machine = machine_with(db, admitted.machine)?;
+    Ok(machine.filter(|machine| machine.account == admitted.device.account))
+}
+
+fn device_of(db: &Connection, token: TokenDigest) -> Result<Option<Device>, rusqlite::Error> {
+    db.prepare_cached("SELECT id, account FROM device WHERE token = ?")?
+        .query_row([token.0], device_row)
+        .optional()
+}
+
+/// Whether the device's account knows it already or may have one more.
+fn has_room(db: &Connection, device: Device, most: u32) -> Result<bool, rusqlite::Error> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM device WHERE account = ?1 AND id = ?2)
+             OR (SELECT count(*) FROM device WHERE account = ?1) < ?3",
+    )?
+    .query_row(params![device.account.0, device.id.0, most], |row| {
+        row.get(0)
+    })
+}
+
+/// Whether the device reaches another machine than this one.
+fn reaches_another(
+    db: &Connection,
+    device: Device,
+    machine: MachineId,
+) -> Result<bool, rusqlite::Error> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM reach WHERE account = ? AND device = ? AND machine <> ?)",
+    )?
+    .query_row(params![device.account.0, device.id.0, machine.0], |row| {
+        row.get(0)
+    })
+}
+
+/// The device reaches the machine from now on.
+fn let_in(
+    db: &Connection,
+    device: Device,
+    name: &str,
+    machine: MachineId,
+) -> Result<(), rusqlite::Error> {
+    db.prepare_cached(
+        "INSERT INTO device (account, id, name) VALUES (?, ?, ?)
+         ON CONFLICT (account, id) DO UPDATE SET name = excluded.name",
+    )?
+    .execute(params![device.account.0, device.id.0, name])?;
+    db.prepare_cached(
+        "INSERT INTO reach (account, device, machine) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![device.account.0, device.id.0, machine.0])
+    .map(drop)
 }
 
 /// Devices that reach no machine are of no use to anybody, and their tokens are dead.
@@ -357,6 +424,35 @@ mod tests {
             .unwrap()
     }
 
+    fn account_device(n: u8) -> Device {
+        Device {
+            id: device(n),
+            account: ACCOUNT,
+        }
+    }
+
+    /// The machine lets a device in, of which there may be one. Its claim is always the same.
+    async fn admit(store: &SqliteStore, n: u8, d: u8) -> Admission {
+        let admitted = Admitted {
+            machine: machine(n),
+            device: account_device(d),
+            name: "phone".to_owned(),
+        };
+        store.admit(admitted, token(100), 1).await.unwrap()
+    }
+
+    /// Takes that claim, showing a token, and offering another.
+    async fn claim(store: &SqliteStore, shown: Option<u8>, new: u8) -> Claimed {
+        let claimed = store.claim(token(100), shown.map(token), token(new), 1);
+        claimed.await.unwrap()
+    }
+
+    /// The machines that a device reaches.
+    async fn reach(store: &SqliteStore, device: Device) -> Vec<u8> {
+        let machines = store.reachable(device).await.unwrap();
+        machines.iter().map(|m| m.id.0[0]).collect()
+    }
+
     #[tokio::test]
     async fn machines_join_up_to_the_limit_and_again_with_a_new_token() {
         let data = tempfile::tempdir().unwrap();
@@ -389,24 +485,26 @@ mod tests {
         let store = open(data.path());
         join(&store, ACCOUNT, 1, 1).await;
         join(&store, ACCOUNT, 2, 2).await;
-        let phone = Device {
-            id: device(7),
-            account: ACCOUNT,
-        };
-        let admit = |n, d| store.admit(machine(n), device(d), "phone".to_owned(), 1);
-        assert_eq!(admit(9, 7).await.unwrap(), Admission::Taken, "no machine 9");
-        assert_eq!(admit(1, 7).await.unwrap(), Admission::Done);
-        assert_eq!(admit(2, 7).await.unwrap(), Admission::Done, "known");
-        assert_eq!(admit(2, 8).await.unwrap(), Admission::Full);
-        assert!(store.set_device_token(phone, token(9)).await.unwrap());
+        let phone = account_device(7);
+        assert_eq!(admit(&store, 9, 7).await, Admission::Taken, "no machine 9");
+        assert_eq!(admit(&store, 1, 7).await, Admission::Done);
+        assert!(
+            reach(&store, phone).await.is_empty(),
+            "not before the claim"
+        );
+        assert!(
+            matches!(claim(&store, None, 9).await, Claimed::New(d, m) if d == phone && m.id == machine(1))
+        );
+        assert_eq!(claim(&store, None, 8).await, Claimed::Void, "once");
+        assert_eq!(admit(&store, 2, 8).await, Admission::Full);
+        assert_eq!(admit(&store, 2, 7).await, Admission::Done, "known");
+        assert!(
+            matches!(claim(&store, Some(9), 8).await, Claimed::Known(d, m) if d == phone && m.id == machine(2))
+        );
         assert_eq!(store.device_by_token(token(9)).await.unwrap(), Some(phone));
-        let reach = async || {
-            let machines = store.reachable(phone).await.unwrap();
-            machines.iter().map(|m| m.id.0[0]).collect::<Vec<_>>()
-        };
-        assert_eq!(reach().await, [1, 2]);
+        assert_eq!(reach(&store, phone).await, [1, 2]);
         store.revoke(machine(1), device(7)).await.unwrap();
-        assert_eq!(reach().await, [2]);
+        assert_eq!(reach(&store, phone).await, [2]);
         assert!(store.device_by_token(token(9)).await.unwrap().is_some());
         // The last machine: the device is forgotten, its token is dead.
         assert_eq!(
@@ -414,7 +512,70 @@ mod tests {
             [device(7)]
         );
         assert_eq!(store.device_by_token(token(9)).await.unwrap(), None);
-        assert!(!store.set_device_token(phone, token(9)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_machine_gives_out_no_token_of_a_device_that_another_one_knows() {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(data.path());
+        join(&store, ACCOUNT, 1, 1).await;
+        join(&store, ACCOUNT, 2, 2).await;
+        let phone = account_device(7);
+        admit(&store, 1, 7).await;
+        claim(&store, None, 9).await;
+        // Without a token, and with those of somebody else.
+        for shown in [None, Some(1), Some(3)] {
+            admit(&store, 2, 7).await;
+            assert_eq!(claim(&store, shown, 8).await, Claimed::Unproven);
+        }
+        assert_eq!(store.device_by_token(token(8)).await.unwrap(), None);
+        assert_eq!(store.device_by_token(token(9)).await.unwrap(), Some(phone));
+        assert_eq!(reach(&store, phone).await, [1]);
+        // The one machine that it reaches may: it could have revoked the device before.
+        admit(&store, 1, 7).await;
+        assert!(matches!(claim(&store, None, 8).await, Claimed::New(..)));
+        assert_eq!(store.device_by_token(token(9)).await.unwrap(), None);
+        assert_eq!(store.device_by_token(token(8)).await.unwrap(), Some(phone));
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_void_once_its_machine_trusts_the_device_no_more() {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(data.path());
+        join(&store, ACCOUNT, 1, 1).await;
+        admit(&store, 1, 7).await;
+        store.revoke(machine(1), device(7)).await.unwrap();
+        assert_eq!(claim(&store, None, 9).await, Claimed::Void);
+        admit(&store, 1, 7).await;
+        store.keep_only(machine(1), vec![device(8)]).await.unwrap();
+        assert_eq!(claim(&store, None, 9).await, Claimed::Void);
+        admit(&store, 1, 7).await;
+        store.remove_machine(machine(1)).await.unwrap();
+        assert_eq!(claim(&store, None, 9).await, Claimed::Void);
+        join(&store, ACCOUNT, 1, 1).await;
+        admit(&store, 1, 7).await;
+        store.keep_only(machine(1), vec![device(7)]).await.unwrap();
+        assert!(matches!(claim(&store, None, 9).await, Claimed::New(..)));
+    }
+
+    #[tokio::test]
+    async fn devices_that_are_admitted_at_once_are_counted_when_they_claim() {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(data.path());
+        join(&store, ACCOUNT, 1, 1).await;
+        let admitted = |n| Admitted {
+            machine: machine(1),
+            device: account_device(n),
+            name: "phone".to_owned(),
+        };
+        for n in [7, 8] {
+            let kept = store.admit(admitted(n), token(100 + n), 1).await.unwrap();
+            assert_eq!(kept, Admission::Done);
+        }
+        let claim = |n| store.claim(token(100 + n), None, token(n), 1);
+        assert!(matches!(claim(7).await.unwrap(), Claimed::New(..)));
+        assert_eq!(claim(8).await.unwrap(), Claimed::Full);
+        assert!(reach(&store, account_device(8)).await.is_empty());
     }
 
     #[tokio::test]
@@ -422,14 +583,9 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = open(data.path());
         join(&store, ACCOUNT, 1, 1).await;
-        let phone = Device {
-            id: device(7),
-            account: ACCOUNT,
-        };
-        store
-            .admit(machine(1), device(7), "phone".to_owned(), 5)
-            .await
-            .unwrap();
+        let phone = account_device(7);
+        admit(&store, 1, 7).await;
+        claim(&store, None, 9).await;
         assert_eq!(store.remove_machine(machine(1)).await.unwrap(), [phone]);
         assert_eq!(store.machine_by_token(token(1)).await.unwrap(), None);
         assert!(store.reachable(phone).await.unwrap().is_empty());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::Ticket;
+use super::{Admitted, Ticket};
 use crate::digest::TokenDigest;
 
 /// All that wait. Bounded: when it is full of live ones, another is refused.
@@ -37,6 +37,12 @@ impl Tickets {
     pub(super) fn take(&mut self, secret: TokenDigest, now: Instant) -> Option<Ticket> {
         let (ticket, expires) = self.waiting.remove(&secret)?;
         (expires > now).then_some(ticket)
+    }
+
+    /// Makes claims void.
+    pub(super) fn take_back(&mut self, which: impl Fn(&Admitted) -> bool) {
+        self.waiting
+            .retain(|_, (ticket, _)| !matches!(ticket, Ticket::Claim(admitted) if which(admitted)));
     }
 }
 

@@ -595,28 +595,28 @@ impl Switchboard for Local {
             // It works once.
             state.pairings.remove(&pairing);
         }
-        let claimant = channel.device.socket;
-        let Some(machine) = state
-            .machines
-            .get(&channel.machine_id)
-            .map(|online| online.machine.clone())
-        else {
-            return;
-        };
-        if let Some(at) = state.sockets.get(&claimant) {
+        if let Some(at) = state.sockets.get(&channel.device.socket) {
             at.outbox.say(&ToDevice::Claim {
                 claim,
                 device_id: device,
             });
         }
+    }
+
+    fn granted(&self, device: Device, machine: Machine) {
+        let mut state = self.lock();
+        let state = &mut *state;
         self.metrics.devices_admitted.increment();
-        for socket in state.devices.get(&device).into_iter().flatten() {
+        let online = state.machines.get(&machine.id);
+        let is_online = online.is_some();
+        let machine = online.map_or(machine, |online| online.machine.clone());
+        for socket in state.devices.get(&device.id).into_iter().flatten() {
             if let Some(at) = state.sockets.get_mut(socket)
                 && let At::Device(whose, reach) = &mut at.party
-                && whose.account == machine.account
+                && *whose == device
                 && reach.gain(&machine)
             {
-                let changed = ToDevice::MachineChanged(entry(&machine, true));
+                let changed = ToDevice::MachineChanged(entry(&machine, is_online));
                 at.outbox.say(&changed);
             }
         }

@@ -89,8 +89,11 @@ pub trait Switchboard: Send + Sync {
     /// Whether this channel of a machine is one of a pairing on which nobody was admitted yet.
     fn may_admit(&self, socket: SocketId, channel: u32) -> bool;
 
-    /// The machine admitted the device on this channel: it gets its claim, and sees the machine.
+    /// The machine admitted the device on this channel: it gets its claim.
     fn admitted(&self, socket: SocketId, channel: u32, device: DeviceId, claim: Token);
+
+    /// The device reaches the machine from now on: it sees it.
+    fn granted(&self, device: Device, machine: Machine);
 
     /// The device reaches the machine no more. A device without a machine is cut.
     fn revoked(&self, machine: MachineId, device: DeviceId);

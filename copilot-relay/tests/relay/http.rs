@@ -192,6 +192,30 @@ async fn a_page_gets_a_cookie_that_counts_with_its_origin_only() {
         .post("/api/v1/devices/claim", "", json!({"claim": claim}))
         .await;
     assert_eq!(code(again).await, (401, "unauthorized".into()));
+
+    // Another machine lets the same device in: it shows its cookie by itself, and keeps it.
+    let token = relay.join(&id(2)).await;
+    let mut machine = relay.machine(&token).await;
+    let (mut pairing, _, channel) = relay.begin_pairing(&mut machine, &id(10)).await;
+    machine
+        .say(
+            json!({"type": "device-admit", "channel": channel, "deviceId": id(7), "name": "phone"}),
+        )
+        .await;
+    let claim = pairing.hear("claim").await["claim"].take();
+    let response = relay
+        .http
+        .post(relay.url("/api/v1/devices/claim"))
+        .header("origin", &origin)
+        .header("cookie", &cookie)
+        .json(&json!({"claim": claim}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let kept = response.headers()["set-cookie"].to_str().unwrap();
+    assert_eq!(kept.split(';').next(), Some(cookie.as_str()));
+    assert_eq!(ask(Some(&origin)).await, 200);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Relay, Socket, code, id};
+use crate::support::{Relay, Socket, code, id, string};
 
 fn open(request: u64, machine: &str) -> Value {
     json!({"type": "channel-open", "request": request, "machineId": machine})
@@ -197,11 +197,73 @@ async fn a_device_that_pairs_again_sees_the_new_machine_at_once() {
     let mut second = relay.machine(&second).await;
     let token = relay.pair(&mut first, &id(7)).await;
     let (mut device, _) = relay.device(&token).await;
-    relay.pair(&mut second, &id(7)).await;
+    let claimed = relay.claim(&mut second, &id(7), &token).await;
+    let claimed = claimed.json::<Value>().await.unwrap();
+    assert_eq!(string(&claimed, "deviceToken"), token, "it keeps its token");
     let changed = device.hear("machine-changed").await;
     assert_eq!(
         (&changed["machineId"], &changed["online"]),
         (&json!(id(2)), &json!(true))
     );
     device.channel(&mut second, &id(2)).await;
+    device.channel(&mut first, &id(1)).await;
+}
+
+#[tokio::test]
+async fn a_machine_takes_no_device_from_another_one() {
+    let relay = Relay::start().await;
+    let first = relay.join(&id(1)).await;
+    let second = relay.join(&id(2)).await;
+    let mut first = relay.machine(&first).await;
+    let mut second = relay.machine(&second).await;
+    let token = relay.pair(&mut first, &id(7)).await;
+    let of_another = relay.pair(&mut second, &id(8)).await;
+    let (mut device, _) = relay.device(&token).await;
+    // The second machine knows the device's id and has somebody claim it.
+    for shown in ["", &of_another] {
+        let refused = relay.claim(&mut second, &id(7), shown).await;
+        assert_eq!(code(refused).await, (403, "device-known".into()));
+    }
+    // The device heard nothing of it, its token is as good as before, and nobody else has one.
+    device.settle().await;
+    device.channel(&mut first, &id(1)).await;
+    let (_, seen) = relay.device(&token).await;
+    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen[0]["machineId"], id(1));
+}
+
+#[tokio::test]
+async fn a_device_that_lost_its_token_pairs_again_with_its_only_machine() {
+    let relay = Relay::start().await;
+    let machine = relay.join(&id(1)).await;
+    let mut machine = relay.machine(&machine).await;
+    let lost = relay.pair(&mut machine, &id(7)).await;
+    let token = relay.pair(&mut machine, &id(7)).await;
+    assert_ne!(lost, token);
+    let ticket = relay.post("/api/v1/tickets", &lost, Value::Null).await;
+    assert_eq!(code(ticket).await, (401, "unauthorized".into()));
+    let (mut device, _) = relay.device(&token).await;
+    device.channel(&mut machine, &id(1)).await;
+}
+
+#[tokio::test]
+async fn a_claim_of_a_device_that_was_revoked_meanwhile_is_void() {
+    let relay = Relay::start().await;
+    let token = relay.join(&id(1)).await;
+    let mut machine = relay.machine(&token).await;
+    let (mut socket, _, channel) = relay.begin_pairing(&mut machine, &id(9)).await;
+    machine
+        .say(
+            json!({"type": "device-admit", "channel": channel, "deviceId": id(7), "name": "phone"}),
+        )
+        .await;
+    let claim = socket.hear("claim").await["claim"].take();
+    machine
+        .say(json!({"type": "device-revoke", "deviceId": id(7)}))
+        .await;
+    assert_eq!(machine.hear("channel-closed").await["reason"], "revoked");
+    let claimed = relay
+        .post("/api/v1/devices/claim", "", json!({"claim": claim}))
+        .await;
+    assert_eq!(code(claimed).await, (401, "unauthorized".into()));
 }

@@ -176,6 +176,14 @@ impl Relay {
 
     /// Pairs a device with a connected machine; its token.
     pub(crate) async fn pair(&self, machine: &mut Socket, device: &str) -> String {
+        let response = self.claim(machine, device, "").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        string(&response.json().await.unwrap(), "deviceToken")
+    }
+
+    /// Pairs a device with a connected machine as far as the answer to its claim, which shows a token unless
+    /// that is empty.
+    pub(crate) async fn claim(&self, machine: &mut Socket, device: &str, token: &str) -> Response {
         let pairing = id(200);
         let (mut socket, _, channel) = self.begin_pairing(machine, &pairing).await;
         machine
@@ -186,16 +194,15 @@ impl Relay {
         let response = self
             .post(
                 "/api/v1/devices/claim",
-                "",
+                token,
                 json!({"claim": claim["claim"]}),
             )
             .await;
-        assert_eq!(response.status(), StatusCode::OK);
         machine
             .say(json!({"type": "channel-close", "channel": channel, "reason": "done"}))
             .await;
         machine.hear("channel-closed").await;
-        string(&response.json().await.unwrap(), "deviceToken")
+        response
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use link_proto::channel::{Dialing, MachineControl, MachineHello, Received, Sealed};
 use link_proto::control::{CloseReason, FromDevice, ToDevice};
 use link_proto::frame;
+use link_proto::ids::DeviceId;
 use link_proto::keys::Token;
 
 use super::socket::{RelaySocket, Said};
@@ -19,8 +20,8 @@ pub struct DeviceChannel {
     inbox: VecDeque<String>,
     /// What the machine said of the channel itself, not asked for yet.
     controls: VecDeque<MachineControl>,
-    /// On a pairing channel, what the token is claimed with.
-    claim: Option<Token>,
+    /// On a pairing channel, what the token is claimed with, and whose it is.
+    claim: Option<(Token, DeviceId)>,
 }
 
 impl DeviceChannel {
@@ -127,13 +128,15 @@ impl DeviceChannel {
         self.controls.drain(..)
     }
 
-    /// On a pairing channel: what to claim the token with.
-    pub fn claim(&mut self) -> Result<Token, String> {
+    /// On a pairing channel: what to claim the token with. One of another device would take the own
+    /// token's place.
+    pub fn claim(&mut self, own: DeviceId) -> Result<Token, String> {
         loop {
-            if let Some(claim) = self.claim.take() {
-                return Ok(claim);
+            match self.claim.take() {
+                Some((claim, of)) if of == own => return Ok(claim),
+                Some((_, of)) => return Err(format!("the claim is of another device, {of}")),
+                None => self.take_in()?,
             }
-            self.take_in()?;
         }
     }
 
@@ -191,8 +194,8 @@ impl DeviceChannel {
                 reason,
                 message,
             }) if channel == self.number => Err(closed(reason, &message)),
-            Said::Control(ToDevice::Claim { claim, .. }) => {
-                self.claim = Some(claim);
+            Said::Control(ToDevice::Claim { claim, device_id }) => {
+                self.claim = Some((claim, device_id));
                 Ok(())
             }
             Said::Control(_) => Ok(()),

@@ -42,12 +42,16 @@ pub(super) fn ticket(
     serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))
 }
 
-/// The token of a device that was just paired.
-pub(super) fn claim(relay: &RelayUrl, claim: &Token) -> Result<Token, String> {
+/// The token of a device that was just paired, which shows the one that it has already.
+pub(super) fn claim(
+    relay: &RelayUrl,
+    claim: &Token,
+    shown: Option<&Token>,
+) -> Result<Token, String> {
     let claim = Claim {
         claim: claim.clone(),
     };
-    let body = request(relay, "POST", CLAIM, None, &claim)?;
+    let body = request(relay, "POST", CLAIM, shown, &claim)?;
     let claimed: Claimed =
         serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
     Ok(claimed.device_token)
