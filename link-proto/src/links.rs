@@ -71,6 +71,12 @@ impl RelayUrl {
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
+
+    /// Whether it is an address of this machine itself, with or without encryption.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.0.host().is_some_and(|host| is_loopback(&host))
+    }
 }
 
 impl FromStr for RelayUrl {
@@ -314,12 +320,19 @@ mod tests {
                 "http://[::1]:7777",
                 "ws://[::1]:7777/x",
             ),
+            (
+                "https://relay.localhost:8443",
+                "https://relay.localhost:8443",
+                "wss://relay.localhost:8443/x",
+            ),
         ] {
             let relay: RelayUrl = address.parse().unwrap();
             assert_eq!(relay.origin(), origin);
             assert_eq!(relay.join("/x"), format!("{origin}/x"));
             assert_eq!(relay.join_websocket("/x"), socket);
             assert_eq!(relay.is_https(), origin.starts_with("https"));
+            let is_here = ["localhost", "127.0.0.1", "[::1]"].map(|here| origin.contains(here));
+            assert_eq!(relay.is_here(), is_here.contains(&true));
         }
         for address in [
             "",

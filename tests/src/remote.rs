@@ -34,6 +34,24 @@ impl Relay {
 
     /// One with a certificate for a name that leads nowhere, as behind a proxy.
     pub fn over_tls(home: &Home, authority: &Authority, name: &str) -> Self {
+        let public = format!("https://{name}");
+        Self::with_certificate(home, authority, name, free_address(), public)
+    }
+
+    /// One with a certificate for this machine itself.
+    pub fn over_tls_here(home: &Home, authority: &Authority) -> Self {
+        let address = free_address();
+        let public = format!("https://localhost:{}", address.port());
+        Self::with_certificate(home, authority, "localhost", address, public)
+    }
+
+    fn with_certificate(
+        home: &Home,
+        authority: &Authority,
+        name: &str,
+        address: SocketAddr,
+        public: String,
+    ) -> Self {
         let (certificate, key) = authority.certify(name);
         let files = [("relay.crt", certificate), ("relay.key", key)].map(|(file, content)| {
             let file = home.root().join(file);
@@ -41,8 +59,7 @@ impl Relay {
             file.display().to_string()
         });
         let arguments = ["--tls-cert", &files[0], "--tls-key", &files[1]];
-        let public = Some(format!("https://{name}"));
-        Self::spawn(home, free_address(), public, &arguments)
+        Self::spawn(home, address, Some(public), &arguments)
     }
 
     /// One that is known by the address of somebody who stands before it.

@@ -105,3 +105,25 @@ fn what_is_on_this_machine_is_asked_for_by_no_proxy() {
         (status.state == "connected").then_some(())
     });
 }
+
+#[test]
+fn nor_is_a_relay_with_a_certificate_that_is_on_this_machine() {
+    let mut home = Home::new(Scenario::new());
+    let authority = Authority::new();
+    let relay = Relay::over_tls_here(&home, &authority);
+    // Nobody listens there.
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        home.set(name, "http://127.0.0.1:9");
+    }
+    home.set(
+        "SSL_CERT_FILE",
+        &authority.write(home.root()).display().to_string(),
+    );
+    home.start_daemon();
+    let person = Remote::of(&home);
+    person.join(&relay);
+    // A link is given out when relay and machine have heard each other.
+    let (_, link) = person.begin_pairing(None);
+    let begin = format!("{}/#pair=", relay.url());
+    assert!(link.starts_with(&begin), "{link}");
+}

@@ -49,10 +49,10 @@ pub(super) enum RelayError {
 /// # Errors
 /// When this system has no usable certificates.
 pub(super) fn client(relay: &RelayUrl) -> Result<Client, String> {
-    let builder = match relay.is_https() {
-        true => Client::builder(),
-        // Only what is on this machine goes without TLS, and a proxy is somewhere else.
-        false => Client::builder().no_proxy(),
+    let builder = match relay.is_here() {
+        // A proxy would look for it on its own machine.
+        true => Client::builder().no_proxy(),
+        false => Client::builder(),
     };
     builder
         .user_agent(crate::BUILD)

@@ -6,8 +6,8 @@ use std::time::Duration;
 const FIRST_LIMIT: Duration = Duration::from_millis(500);
 /// The limit that is not exceeded.
 const LAST_LIMIT: Duration = Duration::from_secs(30);
-/// A link that lasted so long is healthy: the next try is the first.
-pub(super) const HEALTHY: Duration = Duration::from_secs(60);
+/// What lasted so long was healthy: the next try is the first.
+const HEALTHY: Duration = Duration::from_secs(60);
 
 /// How many tries failed in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +27,16 @@ impl Backoff {
         }
     }
 
-    /// Something speaks for trying at once.
+    /// The wait after something that lasted so long. Nothing else counts, least of all what the other
+    /// end wishes: one that ends each link with the word to come again at once must not be obeyed.
+    pub(super) fn ended(&mut self, lasted: Duration, random: u64) -> Duration {
+        if lasted >= HEALTHY {
+            self.reset();
+        }
+        self.failed(random)
+    }
+
+    /// Something on this machine speaks for trying at once.
     pub(super) fn reset(&mut self) {
         self.failed = 0;
     }
@@ -74,6 +83,19 @@ mod tests {
         }
         backoff.reset();
         assert_eq!(backoff.failed(12_345), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_what_lasted_begins_anew() {
+        let mut backoff = Backoff::default();
+        let short = HEALTHY - Duration::from_millis(1);
+        let waits: Vec<u128> = (0..4)
+            .map(|_| backoff.ended(short, 500).as_millis())
+            .collect();
+        assert_eq!(waits, [0, 500, 500, 500]);
+        assert_eq!(limit(backoff.failed), Duration::from_secs(4));
+        assert_eq!(backoff.ended(HEALTHY, 500), Duration::ZERO);
+        assert_eq!(backoff.ended(short, 500), Duration::from_millis(500));
     }
 
     #[test]

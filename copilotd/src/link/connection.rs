@@ -47,10 +47,10 @@ pub(super) struct End {
 /// What follows from the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Wait, then try again.
+    /// Wait, then try again; not at all after one that was healthy.
     Failed,
-    /// The relay wants it made anew at once, or the machine slept.
-    AtOnce,
+    /// The machine slept: try again at once.
+    Slept,
     /// The token is of no use any more.
     Unauthorized,
 }
@@ -304,7 +304,8 @@ impl Connection {
                 let taken = open.is_none_or(|c| c.inbox.grant(bytes));
                 self.or_overrun(channel, taken).await.map_err(failed)
             }
-            ToMachine::Draining {} => Err(("the relay is being replaced".into(), Kind::AtOnce)),
+            // A link that was healthy is made anew at once in any case.
+            ToMachine::Draining {} => Err(failed("the relay is being replaced".into())),
             ToMachine::Refused { message } => {
                 Err(failed(format!("the relay refused: {}", shown(&message))))
             }
@@ -351,7 +352,7 @@ impl Connection {
         let (ran, went) = (self.clocks.0.elapsed(), self.clocks.1.elapsed());
         self.clocks = (Instant::now(), SystemTime::now());
         if went.is_ok_and(|went| went > ran + SLEPT) {
-            return Err(("this machine slept".into(), Kind::AtOnce));
+            return Err(("this machine slept".into(), Kind::Slept));
         }
         let now = Instant::now();
         if self.pong_due.is_some_and(|due| due <= now) {

@@ -426,7 +426,7 @@ impl Link {
     }
 
     fn client(&self, relay: &RelayUrl) -> Result<&reqwest::Client, String> {
-        let kept = &self.clients[usize::from(relay.is_https())];
+        let kept = &self.clients[usize::from(!relay.is_here())];
         if let Some(client) = kept.get() {
             return Ok(client);
         }

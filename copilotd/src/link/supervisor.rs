@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::{self, Access};
-use super::backoff::{Backoff, HEALTHY, random};
+use super::backoff::{Backoff, random};
 use super::connection::{self, End, Kind};
 use super::next::{Connection, Goal, OwnRelay, Step, Wanted, next};
 use super::outside::{Happened, Outside};
@@ -47,6 +47,8 @@ struct Supervisor {
     own: OwnRelay,
     running: Option<(Running, RelayUrl)>,
     own_backoff: Backoff,
+    /// Since when the own relay runs.
+    own_since: Option<Instant>,
     connection: Connection,
     backoff: Backoff,
     prefer: Way,
@@ -68,6 +70,7 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
         own: OwnRelay::Stopped,
         running: None,
         own_backoff: Backoff::default(),
+        own_since: None,
         connection: Connection::Down,
         backoff: Backoff::default(),
         prefer: Way::WebSocket,
@@ -211,6 +214,7 @@ impl Supervisor {
                 self.own_attempt += 1;
                 self.own_task = None;
                 self.own = OwnRelay::Stopped;
+                self.own_since = None;
                 if let Some((running, _)) = self.running.take() {
                     running.stop().await;
                 }
@@ -275,6 +279,7 @@ impl Supervisor {
                 Ok(started) => {
                     let (running, url) = *started;
                     self.own = OwnRelay::Running;
+                    self.own_since = Some(Instant::now());
                     let relay = Some(url.to_string());
                     self.running = Some((running, url));
                     self.set_status(|status| status.relay = relay);
@@ -299,7 +304,7 @@ impl Supervisor {
             prefer,
         } = end;
         tracing::warn!(%why, "the link is down");
-        if lasted >= HEALTHY || kind == Kind::AtOnce {
+        if kind == Kind::Slept {
             self.backoff.reset();
         }
         if kind == Kind::Unauthorized
@@ -311,7 +316,7 @@ impl Supervisor {
         }
         self.task = None;
         self.prefer = prefer;
-        self.connection = Connection::Failed(Instant::now() + self.backoff.failed(random()));
+        self.connection = Connection::Failed(Instant::now() + self.backoff.ended(lasted, random()));
         self.set_status(|status| status.become_state(LinkState::Reconnecting, Some(why)));
     }
 
@@ -344,7 +349,12 @@ impl Supervisor {
     fn own_relay_failed(&mut self, why: String) {
         tracing::warn!(%why, "the own relay");
         self.running = None;
-        self.own = OwnRelay::Failed(Instant::now() + self.own_backoff.failed(random()));
+        let ran = self
+            .own_since
+            .take()
+            .map_or(Duration::ZERO, |s| s.elapsed());
+        let wait = self.own_backoff.ended(ran, random());
+        self.own = OwnRelay::Failed(Instant::now() + wait);
         self.set_status(|status| status.become_state(LinkState::Reconnecting, Some(why)));
     }
 
