@@ -25,6 +25,7 @@ mod crash_points;
 mod crashes;
 mod desktop;
 mod device_commands;
+mod device_credit;
 mod device_limits;
 mod exit_codes;
 mod fetch;

@@ -141,6 +141,13 @@ struct Closing {
     stopping: bool,
 }
 
+impl Closing {
+    fn message(&self) -> Bytes {
+        let params = json!({ "reason": self.reason, "stopping": self.stopping });
+        rpc::notification("copilot/closed", &params)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<Item>,
@@ -289,14 +296,34 @@ impl Outbound {
         self.changed.notify_one();
     }
 
+    /// How much waits.
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// The last message, once it is closed.
+    pub fn last_words(&self) -> Option<Bytes> {
+        self.lock().closed.as_ref().map(Closing::message)
+    }
+
+    /// Waits until it is closed, for who cannot send what waits: the last message. Only one of this and
+    /// [`Outbound::next`] is woken.
+    pub async fn closed(&self) -> Bytes {
+        loop {
+            if let Some(last) = self.last_words() {
+                return last;
+            }
+            self.changed.notified().await;
+        }
+    }
+
     /// Waits until something may be sent. Cancel-safe: nothing is lost when dropped.
     pub async fn next(&self) -> Next {
         loop {
             let wait_until = {
                 let mut queue = self.lock();
-                if let Some(Closing { reason, stopping }) = &queue.closed {
-                    let params = json!({ "reason": reason, "stopping": stopping });
-                    return Next::Close(rpc::notification("copilot/closed", &params));
+                if let Some(closing) = &queue.closed {
+                    return Next::Close(closing.message());
                 }
                 let ready = queue.items.iter().take_while(|i| i.held.is_none()).count();
                 match delay(queue.items.iter().take(ready)) {

@@ -3,6 +3,7 @@
 //! Nothing that a device sends reaches the host before it opened under keys that only this device
 //! and this machine have. A channel that breaks a rule ends; it never harms another.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::host::{Client, rpc};
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a device that is cut off has to take its last words.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// While more waits for a device, so do its requests, and with them its credit. Far less than what a
+/// device is cut off at.
+const MAX_WAITING_BYTES: usize = 2 * 1024 * 1024;
 /// What a message that waits costs beside its bytes.
 const MESSAGE_COST: usize = 64;
 
@@ -142,6 +146,7 @@ async fn device(
             name: paired.name,
         },
         client: None,
+        requests: VecDeque::new(),
     };
     let reason = loop {
         if let Err(reason) = open.step(outlet, &mut changes).await {
@@ -166,16 +171,21 @@ struct Open<'a> {
     device: Device,
     /// The device as the host knows it, once something opened: before that it may be a replay.
     client: Option<Arc<Client>>,
+    /// What came and is not handled yet.
+    requests: VecDeque<(String, Room)>,
 }
 
 impl Open<'_> {
-    /// Sends a message when there is one and credit for it, otherwise does the next thing. What
-    /// came is always worked off whole.
+    /// Ends when the host wants that. Sends a message when there is one and credit for it, otherwise
+    /// does the next thing. What came is always worked off whole.
     async fn step(
         &mut self,
         outlet: &mut Outlet,
         changes: &mut watch::Receiver<()>,
     ) -> Result<(), CloseReason> {
+        if let Some(last) = self.client.as_ref().and_then(|c| c.outbound().last_words()) {
+            return Err(self.end(last, outlet).await);
+        }
         let frame = self.channel.next_frame(outlet.number);
         if let Some(frame) = frame.map_err(|e| failed(&e))? {
             return match outlet.send(Message::Binary(frame.into())).await {
@@ -183,11 +193,16 @@ impl Open<'_> {
                 false => Err(CloseReason::Gone),
             };
         }
+        if let Some((request, room)) = self.next_request() {
+            return self.handle(&request, room, outlet).await;
+        }
         let drained = self.channel.is_drained();
         let next = async {
             match &self.client {
                 Some(client) if drained => client.outbound().next().await,
-                _ => std::future::pending().await,
+                // Nothing joins what waits for credit, but it is heard that nothing will.
+                Some(client) => Next::Close(client.outbound().closed().await),
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -204,14 +219,27 @@ impl Open<'_> {
             changed = changes.changed() => changed.map_err(|_| CloseReason::Gone),
             next = next => match next {
                 Next::Send(messages) => messages.into_iter().try_for_each(|m| self.queue(m)),
-                Next::Close(last) => {
-                    self.queue(last)?;
-                    // A device that does not read gets no last words.
-                    let _ = tokio::time::timeout(GOODBYE, self.flush(outlet)).await;
-                    Err(CloseReason::Done)
-                }
+                Next::Close(last) => Err(self.end(last, outlet).await),
             },
         }
+    }
+
+    /// The request whose turn it is, unless too much waits for the device already.
+    fn next_request(&mut self) -> Option<(String, Room)> {
+        let waiting = self.client.as_ref()?.outbound().waiting_bytes();
+        match waiting > MAX_WAITING_BYTES {
+            true => None,
+            false => self.requests.pop_front(),
+        }
+    }
+
+    async fn end(&mut self, last: Bytes, outlet: &mut Outlet) -> CloseReason {
+        if let Err(reason) = self.queue(last) {
+            return reason;
+        }
+        // A device that does not read gets no last words.
+        let _ = tokio::time::timeout(GOODBYE, self.flush(outlet)).await;
+        CloseReason::Done
     }
 
     async fn payload(
@@ -221,17 +249,40 @@ impl Open<'_> {
         outlet: &Outlet,
     ) -> Result<(), CloseReason> {
         let received = self.channel.receive(payload).map_err(|e| failed(&e))?;
-        let client = self.client.get_or_insert_with(|| {
+        self.client.get_or_insert_with(|| {
             let client = self.link.host.connect_device(self.device.clone());
             tracing::info!(client = client.id(), device = %self.device.id, "a device came");
             client
         });
-        if let Some(Received::Ahp(message)) = received
-            && let Err(reason) = self.link.host.handle(client, message.as_bytes()).await
+        match received {
+            Some(Received::Ahp(request)) => {
+                self.requests.push_back((request, room));
+                Ok(())
+            }
+            Some(Received::Control(_)) | None => self.give_back(outlet).await,
+        }
+    }
+
+    async fn handle(
+        &mut self,
+        request: &str,
+        room: Room,
+        outlet: &Outlet,
+    ) -> Result<(), CloseReason> {
+        if let Some(client) = &self.client
+            && let Err(reason) = self.link.host.handle(client, request.as_bytes()).await
         {
             client.outbound().close(reason);
         }
         drop(room);
+        self.give_back(outlet).await
+    }
+
+    /// Gives credit back, once everything is worked off.
+    async fn give_back(&mut self, outlet: &Outlet) -> Result<(), CloseReason> {
+        if !self.requests.is_empty() {
+            return Ok(());
+        }
         match self.channel.give_back() {
             Some(bytes) => outlet.window(bytes).await,
             None => Ok(()),
