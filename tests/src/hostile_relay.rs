@@ -7,15 +7,16 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{accept_async, client_async};
 
+use crate::listener::{Listener, asked_to_close, lock, read_head};
 use crate::until;
 
 /// Messages that may wait for one connection. A test that fills it has lost its way and fails.
@@ -103,30 +104,14 @@ struct State {
 
 /// See the module.
 pub struct HostileRelay {
-    address: SocketAddr,
     state: Arc<Mutex<State>>,
     // Dropped last: it ends all connections.
-    _runtime: tokio::runtime::Runtime,
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    listener: Listener,
 }
 
 impl HostileRelay {
     /// Listens on loopback, and passes everything on once it knows where to.
     pub fn listen() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
         let state = Arc::new(Mutex::new(State {
             real: None,
             rule: Box::new(|passing| vec![passing]),
@@ -136,25 +121,22 @@ impl HostileRelay {
             accepting: true,
         }));
         let shared = Arc::clone(&state);
-        runtime.spawn(async move {
-            let mut number = 0;
-            while let Ok((stream, _)) = listener.accept().await {
-                number += 1;
-                if lock(&shared).accepting {
-                    tokio::spawn(serve(stream, address, number, Arc::clone(&shared)));
+        let mut number = 0;
+        let listener = Listener::start(move |stream| {
+            number += 1;
+            let (number, state) = (number, Arc::clone(&shared));
+            async move {
+                if lock(&state).accepting {
+                    serve(stream, number, state).await;
                 }
             }
         });
-        Self {
-            address,
-            state,
-            _runtime: runtime,
-        }
+        Self { state, listener }
     }
 
     /// Its address, which everybody takes for the relay's.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listener.url()
     }
 
     /// Where the real relay listens.
@@ -261,7 +243,10 @@ fn deliver(state: &State, passing: Passing) {
     }
 }
 
-async fn serve(stream: TcpStream, own: SocketAddr, number: usize, state: Arc<Mutex<State>>) {
+async fn serve(stream: TcpStream, number: usize, state: Arc<Mutex<State>>) {
+    let Ok(own) = stream.local_addr() else {
+        return;
+    };
     let Some(path) = peek_path(&stream).await else {
         return;
     };
@@ -384,22 +369,4 @@ fn keep(state: &Mutex<State>, number: usize, bytes: &[u8]) {
     let mut state = lock(state);
     let copy = state.requests.entry(number).or_default();
     copy.extend_from_slice(bytes);
-}
-
-/// The beginning of a request, at least to the end of its head.
-async fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await.ok()? == 0 {
-            return None;
-        }
-    }
-    Some(head)
-}
-
-/// The same request, whose answer is the last on its connection.
-fn asked_to_close(request: &[u8]) -> Vec<u8> {
-    let line = request.windows(2).position(|window| window == b"\r\n");
-    let (line, rest) = request.split_at(line.map_or(0, |end| end + 2));
-    [line, b"connection: close\r\n", rest].concat()
 }

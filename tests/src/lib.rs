@@ -23,6 +23,7 @@ pub mod device;
 mod foreign;
 mod home;
 pub mod hostile_relay;
+mod listener;
 mod model_server;
 mod pause;
 mod process;

@@ -4,16 +4,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::listener::{Listener, asked_to_close, lock, read_head};
 
 /// An authority that only those trust who are told to.
 pub struct Authority {
@@ -76,14 +78,9 @@ struct Seen {
 
 /// See the module.
 pub struct Proxy {
-    address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     // Dropped last: it ends all connections.
-    _runtime: tokio::runtime::Runtime,
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    listener: Listener,
 }
 
 impl Proxy {
@@ -122,36 +119,21 @@ impl Proxy {
     }
 
     fn start(relay: SocketAddr, inspection: Option<Inspection>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (seen, inspection) = (Arc::clone(&shared), inspection.clone());
-                tokio::spawn(async move {
-                    // Either end may go at any time.
-                    let _ = serve(stream, relay, inspection, &seen).await;
-                });
+        let listener = Listener::start(move |stream| {
+            let (seen, inspection) = (Arc::clone(&shared), inspection.clone());
+            async move {
+                // Either end may go at any time.
+                let _ = serve(stream, relay, inspection, &seen).await;
             }
         });
-        Self {
-            address,
-            seen,
-            _runtime: runtime,
-        }
+        Self { seen, listener }
     }
 
     /// Its address, for `HTTPS_PROXY`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listener.url()
     }
 
     /// What it was asked to connect to, so far.
@@ -176,7 +158,8 @@ async fn serve(
     inspection: Option<Inspection>,
     seen: &Mutex<Seen>,
 ) -> io::Result<()> {
-    let head = read_head(&mut stream).await?;
+    let head = read_head(&mut stream).await;
+    let head = head.ok_or(io::ErrorKind::UnexpectedEof)?;
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut words = head.split(' ');
     let (method, target) = (words.next(), words.next().unwrap_or_default());
@@ -193,7 +176,8 @@ async fn serve(
         return Ok(());
     };
     let mut stream = inspection.acceptor.accept(stream).await?;
-    let head = read_head(&mut stream).await?;
+    let head = read_head(&mut stream).await;
+    let head = head.ok_or(io::ErrorKind::UnexpectedEof)?;
     let text = String::from_utf8_lossy(&head).to_lowercase();
     let first = text.lines().next().unwrap_or_default().to_owned();
     let is_upgrade = text.contains("\r\nupgrade:");
@@ -212,21 +196,7 @@ async fn serve(
         .connector
         .connect(inspection.name, upstream)
         .await?;
-    let line = head.windows(2).position(|w| w == b"\r\n").unwrap_or(0) + 2;
-    upstream.write_all(&head[..line]).await?;
-    upstream.write_all(b"connection: close\r\n").await?;
-    upstream.write_all(&head[line..]).await?;
+    upstream.write_all(&asked_to_close(&head)).await?;
     tokio::io::copy_bidirectional(&mut stream, &mut upstream).await?;
     Ok(())
-}
-
-/// The beginning of a request, at least to the end of its head.
-async fn read_head(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(head)
 }

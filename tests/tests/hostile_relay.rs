@@ -2,10 +2,15 @@
 //!
 //! Out of scope here: that whoever serves a page can serve another one (`docs/remote-security.md`).
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
 use copilot_tests::attached::{Attached, turn_started};
+use copilot_tests::device::Pairing;
 use copilot_tests::hostile_relay::{End, Passing};
-use copilot_tests::{Device, Home, HostileRelay, Relay, Remote, Scenario, say, tool};
-use link_proto::channel::{Answering, Dialing, MachineInfo};
+use copilot_tests::{Device, Home, HostileRelay, Relay, Remote, Scenario, say, tool, until};
+use ipc_proto::control::ControlReply;
+use link_proto::channel::{Answering, Dialing, MachineControl, MachineInfo};
 use link_proto::control::{
     self, CloseReason, DEFAULT_WINDOW_BYTES, FromMachine, Opener, ToMachine,
 };
@@ -15,8 +20,8 @@ use link_proto::links::Link;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-/// A channel number that the real relay never gave.
-const INVENTED: u32 = 0xdead_0001;
+/// Channel numbers that the real relay never gives, each for one channel.
+static INVENTED: AtomicU32 = AtomicU32::new(0xdead_0001);
 
 /// A machine and a paired device with the hostile relay between them, and a session to watch.
 struct Scene {
@@ -98,6 +103,25 @@ impl Scene {
             });
     }
 
+    /// Passes everything but what the machine says of these kinds.
+    fn keep_from_relay(&self, which: fn(&FromMachine) -> bool) {
+        self.hostile
+            .rule(move |passing| match said_by_machine(&passing) {
+                Some(said) if which(&said) => Vec::new(),
+                _ => vec![passing],
+            });
+    }
+
+    /// A message to the real relay in the machine's name.
+    fn say_as_machine(&self, message: &FromMachine) {
+        self.hostile.send(Passing {
+            leg: self.hostile.newest(End::Machine),
+            end: End::Machine,
+            to_relay: true,
+            message: Message::text(control::encode(message).unwrap()),
+        });
+    }
+
     /// What the session has become for somebody who comes now.
     fn turns(&self) -> usize {
         let witness = Attached::attach(&self.home, "a witness", self.terminal.id());
@@ -120,15 +144,20 @@ impl Scene {
     }
 }
 
-/// The channel that a machine closes with this message, and why.
-fn closed_by_machine(passing: &Passing) -> Option<(u32, CloseReason)> {
+/// What a machine says to the relay with this message.
+fn said_by_machine(passing: &Passing) -> Option<FromMachine> {
     let Message::Text(text) = &passing.message else {
         return None;
     };
     if passing.end != End::Machine || !passing.to_relay {
         return None;
     }
-    match control::decode(text).ok()? {
+    control::decode(text).ok()
+}
+
+/// The channel that a machine closes with this message, and why.
+fn closed_by_machine(passing: &Passing) -> Option<(u32, CloseReason)> {
+    match said_by_machine(passing)? {
         FromMachine::ChannelClose { channel, reason } => Some((channel, reason)),
         _ => None,
     }
@@ -267,14 +296,15 @@ fn what_the_machine_says_cannot_be_changed_on_its_way_to_the_device() {
 }
 
 /// Has the machine believe in a channel that no device opened, and sends these payloads on it.
-/// What the machine answers on it stays between the two.
+/// What the machine answers on it stays between the two. Returns when the machine has given it up.
 fn on_invented_channel(scene: &Scene, opener: Opener, payloads: &[Vec<u8>]) {
-    scene.hostile.rule(|passing| {
+    let invented = INVENTED.fetch_add(1, Ordering::Relaxed);
+    scene.hostile.rule(move |passing| {
         let of_invented = match &passing.message {
-            Message::Text(text) => text.contains(&INVENTED.to_string()),
+            Message::Text(text) => text.contains(&invented.to_string()),
             _ => passing
                 .frame()
-                .is_some_and(|(channel, _)| channel == INVENTED),
+                .is_some_and(|(channel, _)| channel == invented),
         };
         if of_invented {
             Vec::new()
@@ -283,7 +313,7 @@ fn on_invented_channel(scene: &Scene, opener: Opener, payloads: &[Vec<u8>]) {
         }
     });
     let opened = ToMachine::ChannelOpened {
-        channel: INVENTED,
+        channel: invented,
         opener,
     };
     let to_machine = Passing {
@@ -294,12 +324,12 @@ fn on_invented_channel(scene: &Scene, opener: Opener, payloads: &[Vec<u8>]) {
     };
     scene.hostile.send(to_machine.clone());
     for payload in payloads {
-        scene.hostile.send(to_machine.with_frame(INVENTED, payload));
+        scene.hostile.send(to_machine.with_frame(invented, payload));
     }
     scene
         .hostile
         .wait_for("the machine gives the channel up", |passing| {
-            closed_by_machine(passing).is_some_and(|(channel, _)| channel == INVENTED)
+            closed_by_machine(passing).is_some_and(|(channel, _)| channel == invented)
         });
 }
 
@@ -466,7 +496,7 @@ fn with_keys_of_its_own_it_is_neither_a_device_nor_the_machine() {
 
     // As a device that pairs: it knows the pairing, which is no secret, and not the link.
     let person = Remote::of(&scene.home);
-    let (_, link) = person.begin_pairing(None);
+    let (shown, link) = person.begin_pairing(None);
     let Link::Pairing { mut offer, .. } = link.parse().unwrap() else {
         panic!("not a pairing link");
     };
@@ -475,7 +505,114 @@ fn with_keys_of_its_own_it_is_neither_a_device_nor_the_machine() {
     let (_, first) = Dialing::pair(&offer, &own, "phone", DEFAULT_WINDOW_BYTES).unwrap();
     assert_ne!(phone, own.public());
     on_invented_channel(&scene, Opener::Pairing(pairing), &[first]);
-    assert_eq!(person.devices().len(), 1);
+    // There was no handshake, so there is no code that a person could type.
+    let typed = person.type_code(&shown, "123456");
+    assert!(
+        matches!(&typed, ControlReply::Error(no) if no.message.starts_with("no device shows a code")),
+        "{typed:?}"
+    );
     assert_eq!(scene.turns(), before);
     scene.works_again();
+    // The link still leads the right one to the machine.
+    let tablet = Pairing::begin(&link, "tablet", &scene.home.root().join("tablet")).unwrap();
+    assert_eq!(person.wait_for_device(&shown), "tablet");
+    person.type_code(&shown, &tablet.code());
+    tablet.finish().unwrap();
+}
+
+#[test]
+fn a_revoked_device_that_it_lets_through_is_cut_and_kept_out_by_the_machine() {
+    let scene = Scene::new();
+    let (mut screen, _) = scene.attach();
+    // The real relay hears nothing of it, so the channel stays open and the device may open others.
+    scene.keep_from_relay(|said| {
+        matches!(
+            said,
+            FromMachine::DeviceRevoke { .. }
+                | FromMachine::Devices { .. }
+                | FromMachine::ChannelClose { .. }
+        )
+    });
+    let begin = Instant::now();
+    Remote::of(&scene.home).revoke(&scene.phone);
+    let last = screen.client.channel().next_control();
+    assert!(
+        begin.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert!(
+        matches!(last, Ok(MachineControl::Revoked { .. })),
+        "{last:?}"
+    );
+    scene
+        .hostile
+        .wait_for("the machine closes the channel", |passing| {
+            closed_by_machine(passing).is_some_and(|(_, reason)| reason == CloseReason::Revoked)
+        });
+
+    // What it says there now, nobody hears; and it gets no other channel.
+    let before = scene.turns();
+    prompt(&mut screen, "revoked");
+    for _ in 0..3 {
+        let Err(why) = scene.phone.channel() else {
+            panic!("the device was let in");
+        };
+        assert_eq!(
+            why,
+            "the machine or the relay says: this machine does not know this device; pair it again"
+        );
+    }
+    assert_eq!(scene.turns(), before);
+    assert_eq!(Remote::of(&scene.home).devices(), []);
+}
+
+#[test]
+fn a_link_that_it_keeps_open_is_refused_by_the_machine_once_it_is_used_up() {
+    let scene = Scene::new();
+    let person = Remote::of(&scene.home);
+    scene.keep_from_relay(|said| matches!(said, FromMachine::PairingClose { .. }));
+    // By a device that was paired.
+    let (pairing, link) = person.begin_pairing(None);
+    let folder = scene.home.root().join("tablet");
+    let tablet = Pairing::begin(&link, "tablet", &folder).unwrap();
+    person.wait_for_device(&pairing);
+    person.type_code(&pairing, &tablet.code());
+    tablet.finish().unwrap();
+    // The real relay knows that it was used, so it is opened again behind the machine's back.
+    let pairing_id = pairing.parse().unwrap();
+    scene.say_as_machine(&FromMachine::PairingOpen {
+        pairing_id,
+        expires_in_ms: 60_000,
+    });
+    assert_eq!(
+        refused_by_machine(&scene, &link),
+        "this link was used already; make a new one at the machine"
+    );
+
+    // By three wrong codes.
+    let (pairing, link) = person.begin_pairing(None);
+    for _ in 0..3 {
+        let stranger = Pairing::begin(&link, "stranger", &folder).unwrap();
+        person.wait_for_device(&pairing);
+        person.type_code(&pairing, &super::pairing::wrong(&stranger.code()));
+        assert!(stranger.finish().is_err());
+    }
+    assert_eq!(
+        refused_by_machine(&scene, &link),
+        "this link had its three tries; make a new one at the machine"
+    );
+    assert_eq!(person.devices().len(), 2);
+}
+
+/// How the machine refuses whoever opens a link, once the relay lets them through.
+fn refused_by_machine(scene: &Scene, link: &str) -> String {
+    let folder = scene.home.root().join("refused");
+    until("the words of the machine", || {
+        let Err(why) = Pairing::begin(link, "late", &folder) else {
+            panic!("the link still works");
+        };
+        let words = why.strip_prefix("the machine or the relay says: ");
+        words.map(str::to_owned)
+    })
 }

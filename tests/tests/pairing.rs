@@ -7,7 +7,6 @@ use copilot_tests::device::{Device, NotPaired, Pairing};
 use copilot_tests::{Home, Relay, Remote, Scenario, say, until};
 use ipc_proto::control::{ControlReply, ControlRequest, PairingProgress};
 use link_proto::channel::RefusalReason;
-use link_proto::control::{FromDevice, ToDevice};
 use link_proto::keys::{PairingSecret, PrivateKey};
 use link_proto::links::Link;
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ fn home() -> Home {
 }
 
 /// A code that is not this one.
-fn wrong(code: &str) -> String {
+pub(super) fn wrong(code: &str) -> String {
     let number: u32 = code.parse().unwrap();
     format!("{:06}", (number + 1) % 1_000_000)
 }
@@ -104,11 +103,16 @@ fn wrong_codes_are_refused_with_words_and_the_third_ends_the_link() {
             assert!(message.contains("three tries"), "{message}");
         }
     }
-    // A fourth try: the relay knows the link no more, or the machine refuses.
-    let Err(why) = Pairing::begin(&link, "phone", &folder) else {
-        panic!("the link still works");
-    };
-    assert!(!why.is_empty());
+    // A fourth try is refused by the machine, and by the relay once it has heard that the link is over.
+    until("the relay knows that the link is over", || {
+        let Err(why) = Pairing::begin(&link, "phone", &folder) else {
+            panic!("the link still works");
+        };
+        let by_relay = why.contains("This pairing link is not open");
+        let by_machine = why.contains("this link had its three tries; make a new one");
+        assert!(by_relay || by_machine, "{why}");
+        by_relay.then_some(())
+    });
     assert_eq!(person.devices(), []);
 }
 
@@ -199,8 +203,16 @@ fn a_link_works_once() {
     person.wait_for_device(&pairing);
     person.type_code(&pairing, &first.code());
     first.finish().unwrap();
-    assert_eq!(refused(second.finish()).0, RefusalReason::Used);
-    assert!(Pairing::begin(&link, "third", &home.root().join("third")).is_err());
+    let (reason, message, _) = refused(second.finish());
+    assert_eq!(reason, RefusalReason::Used);
+    assert!(message.contains("this link was used already"), "{message}");
+    let Err(why) = Pairing::begin(&link, "third", &home.root().join("third")) else {
+        panic!("the link still works");
+    };
+    assert!(
+        why.starts_with("This pairing link is not open: it was used, it is too old, or"),
+        "{why}"
+    );
     let names: Vec<_> = person
         .devices()
         .into_iter()
@@ -222,8 +234,52 @@ fn who_knows_the_pairing_but_not_its_secret_gets_nowhere() {
     offer.secret = PairingSecret::generate().unwrap();
     let key = PrivateKey::generate().unwrap();
     let outcome = Pairing::begin_with(relay, offer, key, "thief", &home.root().join("thief"));
-    assert!(outcome.is_err());
+    let Err(why) = outcome else {
+        panic!("the thief is shown a code");
+    };
+    assert!(why.contains("the handshake failed"), "{why}");
     assert_eq!(person.devices(), []);
+}
+
+#[test]
+fn a_device_is_let_in_by_a_second_machine_when_it_shows_its_token() {
+    let (first, second) = (home(), home());
+    let relay = Relay::start(&first);
+    Remote::of(&first).join(&relay);
+    let person = Remote::of(&second);
+    person.join(&relay);
+    // Both stay connected for something.
+    let remote = || json!({"remote": true});
+    let _sessions = [&first, &second].map(|home| Attached::create(home, "a terminal", remote()));
+    let phone = Remote::of(&first).pair("phone");
+    let pairs = |pairing: &str, phone: Pairing| {
+        assert_eq!(person.wait_for_device(pairing), "phone");
+        person.type_code(pairing, &phone.code());
+        phone.finish()
+    };
+
+    // Without it the second machine could take it from the first.
+    let (pairing, link) = person.begin_pairing(None);
+    let Link::Pairing { relay, offer } = link.parse().unwrap() else {
+        panic!("not a pairing link");
+    };
+    let folder = second.root().join("phone");
+    let again = Pairing::begin_with(relay, offer, phone.key.clone(), "phone", &folder).unwrap();
+    let Err(NotPaired::Failed(why)) = pairs(&pairing, again) else {
+        panic!("the device got a token");
+    };
+    assert!(
+        why.starts_with("The relay knows this device from another machine"),
+        "{why}"
+    );
+    phone.client();
+
+    let (pairing, link) = person.begin_pairing(None);
+    let again = Pairing::begin_as(&phone, &link, &folder).unwrap();
+    let (at_second, _) = pairs(&pairing, again).unwrap();
+    assert_eq!(at_second.id(), phone.id());
+    at_second.client();
+    phone.client();
 }
 
 #[test]
@@ -247,24 +303,14 @@ fn a_revoked_device_is_cut_within_a_second_and_cannot_come_back() {
         begin.elapsed()
     );
 
-    for _ in 0..3 {
-        assert!(phone.channel().is_err());
-    }
-    // With a relay that lets it through all the same, the machine does not answer its handshake.
-    if let Ok(mut socket) = phone.socket() {
-        socket
-            .say(&FromDevice::ChannelOpen {
-                request: 9,
-                machine_id: Some(phone.machine_id),
-            })
-            .unwrap();
-        let refused = socket.wait_for(|message| match message {
-            ToDevice::ChannelRefused { request: 9, .. } => Some(true),
-            ToDevice::ChannelOpened { request: 9, .. } => Some(false),
-            _ => None,
-        });
-        assert_ne!(refused, Ok(false));
-    }
+    // It is kept out by the machine, whatever the relay does (`hostile_relay`), and by the relay once
+    // that has heard of it.
+    until("the relay does not know it any more", || {
+        let Err(why) = phone.channel() else {
+            panic!("it came back");
+        };
+        why.contains("does not know this token").then_some(())
+    });
     // The other one stays.
     on_tablet
         .client

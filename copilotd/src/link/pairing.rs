@@ -569,15 +569,20 @@ mod tests {
     fn ten_minutes_later_it_is_over() {
         let now = Instant::now();
         let mut pairings = opened(now);
-        let (code, heard) = came(&mut pairings, now);
+        let (code, mut heard) = came(&mut pairings, now);
         let later = now + Duration::from_millis(PAIRING_LIFETIME_MS);
         assert_eq!(pairings.next_end(), Some(later));
         assert!(matches!(
             pairings.type_code(ID, &code, later),
             Typed::Ended(EXPIRED)
         ));
-        assert_eq!(reason(heard), (RefusalReason::Expired, None));
-        assert_eq!(pairings.knock(ID, later).unwrap_err(), EXPIRED);
+        // What the device is told, and whoever opens the link then.
+        let words = "this link is older than ten minutes; make a new one at the machine";
+        let Ok(Verdict::Refused(refused)) = heard.try_recv() else {
+            panic!("it was not refused")
+        };
+        assert_eq!(refused, self::refused(RefusalReason::Expired, words));
+        assert_eq!(pairings.knock(ID, later).unwrap_err(), words);
         assert_eq!(pairings.next_end(), None);
         assert_eq!(
             pairings.progress(ID, later + REMEMBERED),

@@ -56,8 +56,6 @@ pub enum MachineControl {
     },
     /// The device was revoked and is cut off next.
     Revoked { message: String },
-    /// Words for the person at the device.
-    Notice { message: String },
     /// A type this version does not know.
     #[serde(other)]
     Unknown,

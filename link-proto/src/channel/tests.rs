@@ -106,14 +106,14 @@ fn messages_arrive_whole_and_in_order() {
         deliver(&mut device, &mut machine),
         [ahp("{}"), ahp(""), ahp("{\"é\":1}")]
     );
-    let notice = MachineControl::Notice {
-        message: "older output is left out".to_owned(),
+    let revoked = MachineControl::Revoked {
+        message: "this device was revoked".to_owned(),
     };
     machine.send_ahp(Bytes::from_static(b"[]")).unwrap();
-    machine.send_control(&notice).unwrap();
+    machine.send_control(&revoked).unwrap();
     assert_eq!(
         deliver(&mut machine, &mut device),
-        [ahp("[]"), Received::Control(notice)]
+        [ahp("[]"), Received::Control(revoked)]
     );
 }
 
@@ -306,12 +306,6 @@ fn control_messages_are_frozen() {
                 message: "words".to_owned(),
             },
             r#"{"type":"revoked","message":"words"}"#,
-        ),
-        (
-            MachineControl::Notice {
-                message: "words".to_owned(),
-            },
-            r#"{"type":"notice","message":"words"}"#,
         ),
     ] {
         assert_eq!(serde_json::to_string(&message).unwrap(), text);

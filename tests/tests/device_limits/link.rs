@@ -211,9 +211,6 @@ fn sealed(device_id: DeviceId) -> Vec<MachineControl> {
         MachineControl::Revoked {
             message: "revoked".to_owned(),
         },
-        MachineControl::Notice {
-            message: "hello".to_owned(),
-        },
     ]
 }
 
