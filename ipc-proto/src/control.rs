@@ -10,12 +10,12 @@ use crate::frame::MAX_CONTROL_BYTES;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use remote::{
-    AwaitPairing, JoinRelay, MAX_DEVICES, MAX_REMOTE_SESSIONS, PairedDevice, PairingBegun,
-    PairingProgress, RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode,
+    AwaitPairing, DeviceRelay, JoinRelay, MAX_DEVICES, MAX_REMOTE_SESSIONS, PairedDevice,
+    PairingBegun, PairingProgress, RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode,
 };
 
 /// How many variants [`ControlRequest`] has. An index beyond it is a request of a newer client.
-pub(crate) const REQUEST_VARIANTS: u32 = 21;
+pub(crate) const REQUEST_VARIANTS: u32 = 22;
 
 /// The most variables an environment may have.
 const MAX_VARIABLES: usize = 16 * 1024;
@@ -118,6 +118,9 @@ pub enum ControlRequest {
         /// Its id.
         pairing: String,
     },
+    /// Through which relays do the paired devices come? Answered with
+    /// [`ControlReply::DeviceRelays`].
+    ListDeviceRelays,
 }
 
 /// Something that an agent might ask for.
@@ -164,6 +167,9 @@ pub enum ControlReply {
     PairingBegun(PairingBegun),
     /// How a pairing is.
     Pairing(PairingProgress),
+    /// The answer to [`ControlRequest::ListDeviceRelays`], in the order of
+    /// [`ControlReply::Devices`].
+    DeviceRelays(#[serde(deserialize_with = "remote::device_relays")] Vec<DeviceRelay>),
 }
 
 /// Which turn is to be taken back.
@@ -623,9 +629,7 @@ mod tests {
 
     #[test]
     fn the_number_of_requests_is_known() {
-        let last = ControlRequest::EndPairing {
-            pairing: String::new(),
-        };
+        let last = ControlRequest::ListDeviceRelays;
         let bytes = crate::codec::encode(&last).unwrap();
         assert_eq!(u32::from(bytes[0]), REQUEST_VARIANTS - 1);
         let next = [REQUEST_VARIANTS as u8];

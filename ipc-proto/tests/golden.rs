@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use bytes::{Bytes, BytesMut};
 use ipc_proto::control::{
     Approval, AuditCheck, AuditPage, AuditQuery, AuditRecord, AwaitPairing, ControlError,
-    ControlReply, ControlRequest, DaemonStatus, Environment, ErrorCode, ExplainPermission,
-    ExplainedPermission, FoundSession, JoinRelay, PairedDevice, PairingBegun, PairingProgress,
-    RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode, UndoChange, UndoReport,
-    UndoRequest,
+    ControlReply, ControlRequest, DaemonStatus, DeviceRelay, Environment, ErrorCode,
+    ExplainPermission, ExplainedPermission, FoundSession, JoinRelay, PairedDevice, PairingBegun,
+    PairingProgress, RemoteSession, RemoteStatus, RenameDevice, Secret, TypeCode, UndoChange,
+    UndoReport, UndoRequest,
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
@@ -148,6 +148,7 @@ fn requests() -> Vec<ControlRequest> {
         ControlRequest::EndPairing {
             pairing: DEVICE.to_owned(),
         },
+        ControlRequest::ListDeviceRelays,
     ]
 }
 
@@ -259,6 +260,13 @@ fn replies() -> Vec<ControlReply> {
         },
     ];
     replies.extend(progress.map(ControlReply::Pairing));
+    let comes = |relay: Option<&str>| DeviceRelay {
+        device: DEVICE.to_owned(),
+        relay: relay.map(str::to_owned),
+        comes: relay.is_some(),
+    };
+    let relays = [comes(Some("https://relay.example")), comes(None)];
+    replies.push(ControlReply::DeviceRelays(relays.to_vec()));
     replies
 }
 
@@ -290,6 +298,7 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::AwaitPairing(_) => "request-await-pairing",
         ControlRequest::TypeCode(_) => "request-type-code",
         ControlRequest::EndPairing { .. } => "request-end-pairing",
+        ControlRequest::ListDeviceRelays => "request-list-device-relays",
     }
 }
 
@@ -322,6 +331,7 @@ fn reply_name(reply: &ControlReply) -> &'static str {
             PairingProgress::Paired { .. } => "reply-pairing-paired",
             PairingProgress::Ended { .. } => "reply-pairing-ended",
         },
+        ControlReply::DeviceRelays(_) => "reply-device-relays",
     }
 }
 

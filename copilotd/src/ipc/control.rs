@@ -161,6 +161,7 @@ fn request_name(request: &ControlRequest) -> &'static str {
         ControlRequest::AwaitPairing(_) => "control/awaitPairing",
         ControlRequest::TypeCode(_) => "control/typeCode",
         ControlRequest::EndPairing { .. } => "control/endPairing",
+        ControlRequest::ListDeviceRelays => "control/listDeviceRelays",
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipc_proto::control::{
-    AwaitPairing, ControlReply, ControlRequest, ErrorCode, MAX_REMOTE_SESSIONS, PairedDevice,
-    PairingBegun, PairingProgress, RemoteSession, RemoteStatus, Secret, TypeCode,
+    AwaitPairing, ControlReply, ControlRequest, DeviceRelay, ErrorCode, MAX_REMOTE_SESSIONS,
+    PairedDevice, PairingBegun, PairingProgress, RemoteSession, RemoteStatus, Secret, TypeCode,
 };
 use link_proto::ids::PairingId;
 
@@ -16,9 +16,12 @@ use crate::audit::Who;
 use crate::link::Link;
 use crate::link::devices::{DeviceError, Paired};
 use crate::link::pairing::Progress;
+use crate::remote::LinkState;
 
 /// How long a request waits for something to happen to a pairing.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// How long a link that was lost has to come back before a pairing is refused.
+const COMES_BACK: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Answers one request about remote access.
@@ -33,24 +36,20 @@ impl Daemon {
                 let joined = link.log_in(&join.relay, &join.enrolment_token.0, by).await;
                 done(joined, ErrorCode::Invalid)
             }
-            ControlRequest::LeaveRelay => match link.log_out(by).await {
-                Ok(true) => ControlReply::Done,
-                Ok(false) => error(
-                    ErrorCode::NotFound,
-                    "this machine has joined no relay",
-                    None,
-                ),
-                Err(why) => error(ErrorCode::Internal, &why, None),
-            },
+            ControlRequest::LeaveRelay => leave(link, by).await,
             ControlRequest::ListDevices => {
                 let shown = |(device, connected): (Paired, bool)| shown(device, connected);
                 ControlReply::Devices(link.devices().into_iter().map(shown).collect())
+            }
+            ControlRequest::ListDeviceRelays => {
+                let all = link.devices_that_come().into_iter();
+                ControlReply::DeviceRelays(all.map(relay_of).collect())
             }
             ControlRequest::RenameDevice(rename) => {
                 changed(link.rename(&rename.device, &rename.name, by).await)
             }
             ControlRequest::RevokeDevice { device } => changed(link.revoke(&device, by).await),
-            ControlRequest::BeginPairing { session } => begin(link, session, by).await,
+            ControlRequest::BeginPairing { session } => self.begin(link, session, by).await,
             ControlRequest::AwaitPairing(AwaitPairing { pairing, known }) => {
                 let known = known.and_then(into);
                 let progress = match pairing.parse() {
@@ -105,23 +104,52 @@ impl Daemon {
             sessions,
         }
     }
+
+    async fn begin(&self, link: &Arc<Link>, session: Option<String>, by: Who) -> ControlReply {
+        let session = match session.map(|s| uuid::Uuid::try_parse(&s)).transpose() {
+            Ok(session) => session,
+            Err(_) => return error(ErrorCode::Invalid, "that is not the id of a session", None),
+        };
+        if let Some(lost) = self.lost_link().await {
+            return not_paired(&lost);
+        }
+        match link.begin_pairing(session, by).await {
+            Ok(begun) => ControlReply::PairingBegun(PairingBegun {
+                pairing: begun.id.to_string(),
+                link: Secret((*begun.link).clone()),
+            }),
+            Err(why) => not_paired(&why),
+        }
+    }
+
+    /// Gives a link that was lost a moment to come back; what is wrong when it does not.
+    async fn lost_link(&self) -> Option<String> {
+        let mut status = self.host.shared.link.watch();
+        let is_back = status.wait_for(|now| now.state != LinkState::Reconnecting);
+        match tokio::time::timeout(COMES_BACK, is_back).await {
+            Ok(_) => None,
+            Err(_) => self.host.shared.link.status().lost(),
+        }
+    }
 }
 
-async fn begin(link: &Arc<Link>, session: Option<String>, by: Who) -> ControlReply {
-    let session = match session.map(|s| uuid::Uuid::try_parse(&s)).transpose() {
-        Ok(session) => session,
-        Err(_) => return error(ErrorCode::Invalid, "that is not the id of a session", None),
-    };
-    match link.begin_pairing(session, by).await {
-        Ok(begun) => ControlReply::PairingBegun(PairingBegun {
-            pairing: begun.id.to_string(),
-            link: Secret((*begun.link).clone()),
-        }),
-        Err(why) => error(
-            ErrorCode::Invalid,
-            &format!("no device can be paired: {why}"),
-            None,
-        ),
+fn not_paired(why: &str) -> ControlReply {
+    let message = format!("no device can be paired: {why}");
+    let hint = "`copilot remote status` says how the link is, and why";
+    error(ErrorCode::Invalid, &message, Some(hint))
+}
+
+/// Leaves the relay, which lets nobody come to this machine any more.
+async fn leave(link: &Link, by: Who) -> ControlReply {
+    let relay = link.joined_relay().unwrap_or_default();
+    match link.log_out(by).await {
+        Ok(true) => changed(link.relay_forgot_devices(&relay)),
+        Ok(false) => {
+            let hint = "`copilot login --relay URL` joins one";
+            let message = "this machine has joined no relay";
+            error(ErrorCode::NotFound, message, Some(hint))
+        }
+        Err(why) => error(ErrorCode::Internal, &why, None),
     }
 }
 
@@ -130,10 +158,16 @@ async fn type_code(link: &Link, typed: &TypeCode, by: Who) -> ControlReply {
         return no_pairing();
     };
     match link.type_code(id, &typed.code.0, by).await {
-        Ok(device) => ControlReply::Pairing(PairingProgress::Paired {
-            device: device.id.to_string(),
-            name: device.name,
-        }),
+        Ok(device) => {
+            if let Err(error) = link.paired_through_relay_in_use(device.id) {
+                // It is paired all the same; only what is said about it is less.
+                tracing::warn!(%error, "it is not kept through which relay a device comes");
+            }
+            ControlReply::Pairing(PairingProgress::Paired {
+                device: device.id.to_string(),
+                name: device.name,
+            })
+        }
         Err((why, Some(0))) => ControlReply::Pairing(PairingProgress::Ended { why }),
         Err((_, Some(tries_left))) => {
             ControlReply::Pairing(PairingProgress::WrongCode { tries_left })
@@ -169,6 +203,14 @@ fn shown(device: Paired, connected: bool) -> PairedDevice {
         name: device.name,
         paired_at: device.paired_at,
         connected,
+    }
+}
+
+fn relay_of((device, comes): (Paired, bool)) -> DeviceRelay {
+    DeviceRelay {
+        device: device.id.to_string(),
+        relay: device.relay,
+        comes,
     }
 }
 

@@ -1,15 +1,20 @@
-//! The paired devices: who may open a channel to this machine. Kept in one file, read once; every
-//! change is on disk before it holds.
+//! The paired devices: who may open a channel to this machine, and through which relay each comes.
+//! Kept in one file, read once; every change is on disk before it holds.
+//!
+//! A device is trusted by its key, whatever the relay. But a relay lets only those devices come
+//! that were paired through it, and a page's key belongs to the address of one relay.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use link_proto::ids::DeviceId;
 use link_proto::keys::PublicKey;
+use link_proto::links::RelayUrl;
 use link_proto::names;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::Link;
 use super::files::{self, FileError};
 
 const VERSION: u32 = 1;
@@ -30,6 +35,15 @@ struct KeptDevice {
     key: [u8; 32],
     name: String,
     paired_at: String,
+    /// Absent in the files of earlier versions, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relay: Option<String>,
+}
+
+/// What is kept of the own relay, as far as it matters here.
+#[derive(Deserialize)]
+struct OwnRelay {
+    port: u16,
 }
 
 /// A device that this machine trusts.
@@ -43,6 +57,9 @@ pub struct Paired {
     pub name: String,
     /// When, RFC 3339.
     pub paired_at: String,
+    /// The address of the relay that it comes through; none when that relay forgot it, or it is
+    /// not known.
+    pub relay: Option<String>,
 }
 
 /// Why the list did not change, in words for people.
@@ -132,6 +149,7 @@ impl Devices {
             key,
             name: unique(&called, &kept),
             paired_at: format!("{:.0}", jiff::Timestamp::now()),
+            relay: None,
         };
         let mut changed = kept.clone();
         changed.push(device.clone());
@@ -167,6 +185,33 @@ impl Devices {
         self.keep(&mut kept, changed)
     }
 
+    /// Notes that a device comes through this relay from now on.
+    ///
+    /// # Errors
+    /// When there is no such device, or it cannot be kept.
+    fn comes_through(&self, id: DeviceId, relay: &str) -> Result<(), DeviceError> {
+        let mut kept = self.lock();
+        let mut changed = kept.clone();
+        let device = changed.iter_mut().find(|d| d.id == id);
+        device
+            .ok_or_else(|| DeviceError::Unknown(id.to_string()))?
+            .relay = Some(relay.to_owned());
+        self.keep(&mut kept, changed)
+    }
+
+    /// Notes that no device comes through this relay any more.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    fn forget_relay(&self, relay: &str) -> Result<(), DeviceError> {
+        let mut kept = self.lock();
+        let mut changed = kept.clone();
+        for device in &mut changed {
+            device.relay.take_if(|its| its == relay);
+        }
+        self.keep(&mut kept, changed)
+    }
+
     fn keep(&self, kept: &mut Vec<Paired>, changed: Vec<Paired>) -> Result<(), DeviceError> {
         let file = File {
             version: VERSION,
@@ -179,6 +224,67 @@ impl Devices {
     }
 }
 
+impl Link {
+    /// The paired devices, and whether each can come through the relay that is in use. One that is
+    /// here came through it.
+    pub fn devices_that_come(&self) -> Vec<(Paired, bool)> {
+        let relay = self.relay_in_use();
+        let comes = |(device, connected): (Paired, bool)| {
+            let is_its = device.relay.is_some() && device.relay == relay;
+            (device, connected || is_its)
+        };
+        self.devices().into_iter().map(comes).collect()
+    }
+
+    /// Notes that a device was paired just now, through the relay that is in use.
+    ///
+    /// # Errors
+    /// When there is no such device any more, or it cannot be kept.
+    pub fn paired_through_relay_in_use(&self, device: DeviceId) -> Result<(), DeviceError> {
+        match self.relay_in_use() {
+            Some(relay) => self.devices.comes_through(device, &relay),
+            None => Ok(()),
+        }
+    }
+
+    /// The relay of [`Link::log_in`].
+    pub fn joined_relay(&self) -> Option<String> {
+        let login = self.login.borrow();
+        login.as_ref().map(|access| access.relay.to_string())
+    }
+
+    /// Notes that a relay was left for good, and with it everybody's access to this machine.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn relay_forgot_devices(&self, relay: &str) -> Result<(), DeviceError> {
+        self.devices.forget_relay(relay)
+    }
+
+    /// The address of the relay that is in use, or will be once something is to be reached. Not
+    /// read off the link, which follows what is wanted a moment later.
+    fn relay_in_use(&self) -> Option<String> {
+        match (self.joined_relay(), self.uses_own_relay()) {
+            (None, true) => self.own_relay_address(),
+            (None, false) => None,
+            (Some(joined), _) => {
+                let is_joined = |set: RelayUrl| set.to_string() == joined;
+                let set = self.host.shared.settings().remote.relay;
+                set.is_none_or(|set| set.parse().is_ok_and(is_joined))
+                    .then_some(joined)
+            }
+        }
+    }
+
+    /// Where the own relay listens, or will, when its port is free still.
+    fn own_relay_address(&self) -> Option<String> {
+        // What cannot be read is begun anew when the relay starts.
+        let kept = files::read::<OwnRelay>(&self.own_relay.as_ref()?.file);
+        let port = kept.ok().flatten()?.port;
+        Some(format!("http://127.0.0.1:{port}"))
+    }
+}
+
 impl From<KeptDevice> for Paired {
     fn from(kept: KeptDevice) -> Self {
         let key = PublicKey(kept.key);
@@ -187,6 +293,7 @@ impl From<KeptDevice> for Paired {
             key,
             name: kept.name,
             paired_at: kept.paired_at,
+            relay: kept.relay,
         }
     }
 }
@@ -197,6 +304,7 @@ impl From<&Paired> for KeptDevice {
             key: device.key.0,
             name: device.name.clone(),
             paired_at: device.paired_at.clone(),
+            relay: device.relay.clone(),
         }
     }
 }
@@ -250,5 +358,29 @@ mod tests {
         std::fs::write(&file, "{").unwrap();
         assert!(Devices::open(file.clone()).is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
+    }
+
+    #[test]
+    fn it_is_kept_through_which_relay_a_device_comes_until_that_one_forgets_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("devices.json");
+        // As earlier versions wrote it.
+        let earlier = r#"{"version":1,"devices":[{"key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE","name":"phone","pairedAt":"2030-01-02T03:04:05Z"}]}"#;
+        std::fs::write(&file, earlier).unwrap();
+        let devices = Devices::open(file.clone()).unwrap();
+        let phone = devices.all().remove(0);
+        assert_eq!(phone.relay, None);
+        let tablet = devices.add(PublicKey([2; 32]), "tablet").unwrap();
+        devices
+            .comes_through(phone.id, "https://r.example")
+            .unwrap();
+        devices
+            .comes_through(tablet.id, "http://127.0.0.1:1")
+            .unwrap();
+        let again = Devices::open(file).unwrap();
+        assert_eq!(again.all(), devices.all());
+        again.forget_relay("https://r.example").unwrap();
+        let relays: Vec<_> = again.all().into_iter().map(|d| d.relay).collect();
+        assert_eq!(relays, [None, Some("http://127.0.0.1:1".to_owned())]);
     }
 }

@@ -446,6 +446,7 @@ mod tests {
             key: waiting.key,
             name: waiting.name.clone(),
             paired_at: String::new(),
+            relay: None,
         }
     }
 

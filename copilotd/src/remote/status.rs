@@ -95,6 +95,23 @@ impl LinkStatus {
         }
     }
 
+    /// That the relay cannot be reached now, since when and why; nothing unless that was tried.
+    pub fn lost(&self) -> Option<String> {
+        if self.state != LinkState::Reconnecting {
+            return None;
+        }
+        let relay = self.relay.as_deref().unwrap_or("of this machine");
+        let why = self.why.as_deref().unwrap_or("it does not answer");
+        // Most reasons begin with the address.
+        let why = why
+            .strip_prefix(&format!("the relay {relay} cannot be reached: "))
+            .unwrap_or(why);
+        let since = &self.since;
+        Some(format!(
+            "the relay {relay} cannot be reached now: reconnecting since {since} because {why}"
+        ))
+    }
+
     /// The link that opens a session on a paired device, once it leads somewhere. No secret.
     pub fn link_to(&self, session: &str) -> Option<String> {
         let (relay, machine) = (self.relay.as_ref()?, self.machine.as_ref()?);
@@ -140,5 +157,26 @@ mod tests {
                 "why": "the relay does not answer", "relay": "https://relay.example/",
                 "link": "https://relay.example/#m=00ff&s=s"})
         );
+    }
+
+    #[test]
+    fn a_relay_that_cannot_be_reached_is_said_with_since_when_and_why() {
+        let mut status = LinkStatus {
+            since: "2030-01-02T03:04:05Z".into(),
+            relay: Some("https://relay.example".into()),
+            why: Some("the relay https://relay.example cannot be reached: it is away".into()),
+            ..LinkStatus::default()
+        };
+        for state in [LinkState::Off, LinkState::Connecting, LinkState::Connected] {
+            status.state = state;
+            assert_eq!(status.lost(), None);
+        }
+        status.state = LinkState::Reconnecting;
+        let words = "the relay https://relay.example cannot be reached now: \
+                     reconnecting since 2030-01-02T03:04:05Z because it is away";
+        assert_eq!(status.lost().as_deref(), Some(words));
+        status.why = Some("this machine slept".into());
+        let lost = status.lost().unwrap();
+        assert!(lost.ends_with("because this machine slept"), "{lost}");
     }
 }

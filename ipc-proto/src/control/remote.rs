@@ -75,6 +75,17 @@ pub struct PairedDevice {
     pub connected: bool,
 }
 
+/// Through which relay a paired device comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRelay {
+    /// The device's id.
+    pub device: String,
+    /// The relay that it was paired through; absent when that relay forgot it, or it is not known.
+    pub relay: Option<String>,
+    /// Whether it can come through the relay that is in use.
+    pub comes: bool,
+}
+
 /// Join a relay, and use it from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRelay {
@@ -156,6 +167,12 @@ fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RemoteSess
 pub(super) fn devices<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<PairedDevice>, D::Error> {
+    at_most(MAX_DEVICES, deserializer)
+}
+
+pub(super) fn device_relays<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<DeviceRelay>, D::Error> {
     at_most(MAX_DEVICES, deserializer)
 }
 

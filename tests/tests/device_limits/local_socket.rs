@@ -81,6 +81,7 @@ fn requests(world: &World<'_>) -> Vec<ControlRequest> {
         ControlRequest::EndPairing {
             pairing: "0".repeat(32),
         },
+        ControlRequest::ListDeviceRelays,
     ]
 }
 
