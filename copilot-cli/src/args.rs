@@ -388,8 +388,11 @@ pub enum SessionsCommand {
 /// `copilot remote …`.
 #[derive(Debug, Subcommand)]
 pub enum RemoteCommand {
-    /// Show the link, the relay and the sessions that can be reached
+    /// Show the link, the relay and who watches: of one session, or of all that can be reached
     Status {
+        /// The session: its id, 4 or more characters of it, or its exact title
+        #[arg(value_name = "ID")]
+        session: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,

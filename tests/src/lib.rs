@@ -32,6 +32,7 @@ mod pty;
 mod random;
 pub mod remote;
 mod scenario;
+pub mod scene;
 mod slow;
 mod small_disk;
 mod wait;

@@ -1,7 +1,8 @@
 //! What a phone types into a message is carried out where the session is, and everybody sees it.
 
-use copilot_tests::attached::{Attached, notices, spoken, turn_started};
-use copilot_tests::{Home, Relay, Remote, Scenario, say};
+use copilot_tests::attached::{notices, spoken, turn_started};
+use copilot_tests::scene::terminal_and_phone;
+use copilot_tests::{Home, Scenario, say};
 use serde_json::{Value, json};
 
 fn notice(kind: &str, words: &str) -> Vec<(String, String)> {
@@ -12,13 +13,7 @@ fn notice(kind: &str, words: &str) -> Vec<(String, String)> {
 fn a_device_is_offered_commands_and_what_it_commands_takes_effect_on_every_screen() {
     let parser = say("First I would read the old one.");
     let home = Home::new(Scenario::new().on("a new parser", [parser]));
-    home.write_settings(r#"{"remote": {"requireGithubRepository": false}}"#);
-    home.start_daemon();
-    let relay = Relay::start(&home);
-    let person = Remote::of(&home);
-    person.join(&relay);
-    let mut terminal = Attached::create(&home, "a terminal", json!({"remote": true}));
-    let mut phone = Attached::subscribe(person.pair("phone").client(), terminal.id());
+    let (_relay, mut terminal, mut phone) = terminal_and_phone(&home);
 
     let typed = json!({"channel": phone.chat_channel(), "kind": "userMessage",
         "text": "/pl", "offset": 3});

@@ -49,6 +49,8 @@ mod reducer_fixtures;
 mod remote_answers;
 mod remote_budget;
 mod remote_refusals;
+mod remote_relays;
+mod remote_terminal;
 mod self_hosting;
 mod service;
 mod starting;

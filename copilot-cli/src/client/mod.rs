@@ -7,6 +7,7 @@ mod attached;
 mod config;
 mod connection;
 mod contents;
+mod devices;
 mod identity;
 mod meta;
 mod mirror;
@@ -38,11 +39,12 @@ pub(crate) use config::{
     MODES, allows_all, asks_nothing, is_unattended, mode, next_mode, set_remote, switch_allow_all,
     switch_mode,
 };
+pub(crate) use devices::{Device, devices, remote_status};
 pub(crate) use meta::{
     cancelling, clients, confinement, needs_someone, session_answer, state_words, summary_closed,
     summary_state, text as meta_text, todos, tool_answer, tool_meta,
 };
-pub(crate) use remote::{Remote, remote};
+pub(crate) use remote::{Remote, because, refusal, remote};
 pub(crate) use requests::{
     DENY_WITH_WORDS, SUGGEST, is_plan, question_id, question_label, question_message,
     question_required, user_message, value_of,

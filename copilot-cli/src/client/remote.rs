@@ -44,6 +44,19 @@ pub(crate) fn remote(session: &SessionState) -> Option<Remote> {
     })
 }
 
+/// Why remote access was refused when the session asked for it by itself.
+pub(crate) fn refusal(session: &SessionState) -> Option<&str> {
+    let shown = session.meta.as_ref()?.get("copilot.remote")?;
+    shown["refused"].as_str()
+}
+
+/// Why a link is not connected, without the relay's address where that was said already.
+pub(crate) fn because<'a>(why: &'a str, relay: Option<&str>) -> &'a str {
+    let relay = relay.unwrap_or_default();
+    let begin = format!("the relay {relay} cannot be reached: ");
+    why.strip_prefix(&begin).unwrap_or(why)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -69,6 +82,16 @@ mod tests {
             remote(&session(json!({"on": false, "refused": "no"}))),
             None
         );
+        let refused = session(json!({"on": false, "refused": "no"}));
+        assert_eq!(refusal(&refused), Some("no"));
         assert_eq!(remote(&session(json!("odd"))), None);
+    }
+
+    #[test]
+    fn the_relay_is_named_once() {
+        let why = "the relay https://r cannot be reached: it is away";
+        assert_eq!(because(why, Some("https://r")), "it is away");
+        assert_eq!(because(why, Some("https://other")), why);
+        assert_eq!(because("this machine slept", None), "this machine slept");
     }
 }

@@ -3,8 +3,8 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use ipc_proto::control::{
-    AwaitPairing, ControlReply, ControlRequest, PairedDevice, PairingBegun, PairingProgress,
-    RenameDevice, Secret, TypeCode,
+    AwaitPairing, ControlReply, ControlRequest, PairingBegun, PairingProgress, RenameDevice,
+    Secret, TypeCode,
 };
 use ipc_proto::paths::Paths;
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::login::{expect_done, unexpected};
 use super::{connected, find_session};
 use crate::args::DevicesCommand;
-use crate::client::{Client, Identity, session_id};
+use crate::client::{Client, Device, Identity, devices, session_id};
 use crate::error::{CliError, Exit};
 use crate::output::{self, Output};
 use crate::qr;
@@ -37,13 +37,13 @@ pub(super) async fn run(
             pair(paths, &mut client, session, json, out).await
         }
         DevicesCommand::Rename { device, name } => {
-            let device = find(&mut client, &device).await?.device;
+            let device = find(&mut client, &device).await?.device.device;
             let rename = RenameDevice { device, name };
             expect_done(client.control(ControlRequest::RenameDevice(rename)).await?)?;
             Ok(Exit::Done)
         }
         DevicesCommand::Revoke { device } => {
-            let found = find(&mut client, &device).await?;
+            let found = find(&mut client, &device).await?.device;
             let device = found.device;
             expect_done(
                 client
@@ -59,45 +59,50 @@ pub(super) async fn run(
     }
 }
 
-/// The paired devices.
-pub(super) async fn all(client: &mut Client) -> Result<Vec<PairedDevice>, CliError> {
-    match client.control(ControlRequest::ListDevices).await? {
-        ControlReply::Devices(devices) => Ok(devices),
-        _ => Err(unexpected()),
-    }
-}
-
 async fn list(client: &mut Client, as_json: bool, out: &mut Output) -> Result<Exit, CliError> {
-    let devices = all(client).await?;
+    let devices = devices(client).await?;
     if as_json {
-        let entry = |d: &PairedDevice| json!({"id": d.device, "name": d.name, "pairedAt": d.paired_at, "connected": d.connected});
+        let entry = |d: &Device| {
+            let device = &d.device;
+            json!({"id": device.device, "name": device.name, "pairedAt": device.paired_at,
+                "connected": device.connected, "relay": d.relay, "comes": d.comes})
+        };
         out.json(&devices.iter().map(entry).collect::<Vec<_>>())?;
     } else if devices.is_empty() {
         out.note("no device is paired; `copilot devices pair` pairs one");
     } else {
-        let mut rows = vec![["ID", "NAME", "PAIRED", "CONNECTED"].map(str::to_owned)];
-        rows.extend(devices.iter().map(|d| {
-            let id = d.device.chars().take(8).collect();
-            let connected = if d.connected { "yes" } else { "no" };
-            [
-                id,
-                one_line(&d.name),
-                d.paired_at.clone(),
-                connected.to_owned(),
-            ]
-        }));
+        let mut rows = vec![["ID", "NAME", "PAIRED", "CONNECTED", "THROUGH"].map(str::to_owned)];
+        rows.extend(devices.iter().map(row));
         out.data(&columns(&rows))?;
     }
     Ok(Exit::Done)
 }
 
+fn row(known: &Device) -> [String; 5] {
+    let device = &known.device;
+    let connected = if device.connected { "yes" } else { "no" };
+    let through = match (known.relay.as_deref().map(one_line), known.comes) {
+        (Some(relay), true) => relay,
+        (Some(relay), false) => format!("{relay} (not in use)"),
+        (None, true) => "the relay in use".to_owned(),
+        (None, false) => "none; pair it anew".to_owned(),
+    };
+    [
+        device.device.chars().take(8).collect(),
+        one_line(&device.name),
+        device.paired_at.clone(),
+        connected.to_owned(),
+        through,
+    ]
+}
+
 /// The device that a person named: its id, the beginning of it, or its exact name.
-async fn find(client: &mut Client, wanted: &str) -> Result<PairedDevice, CliError> {
-    let devices = all(client).await?;
+async fn find(client: &mut Client, wanted: &str) -> Result<Device, CliError> {
+    let devices = devices(client).await?;
     let named = devices
         .iter()
-        .filter(|d| d.device == wanted || d.name == wanted);
-    let begins = |d: &&PairedDevice| wanted.len() >= 4 && d.device.starts_with(wanted);
+        .filter(|d| d.device.device == wanted || d.device.name == wanted);
+    let begins = |d: &&Device| wanted.len() >= 4 && d.device.device.starts_with(wanted);
     let mut found: Vec<_> = named.collect();
     if found.is_empty() {
         found = devices.iter().filter(begins).collect();

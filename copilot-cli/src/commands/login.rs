@@ -6,9 +6,10 @@ use ipc_proto::control::{ControlReply, ControlRequest, JoinRelay, Secret};
 use ipc_proto::paths::Paths;
 
 use super::connected;
-use crate::client::Identity;
+use crate::client::{Device, Identity, devices};
 use crate::error::{CliError, Exit};
 use crate::output::Output;
+use crate::text::one_line;
 
 /// Names the enrolment token for scripts; otherwise it is read from standard input.
 const TOKEN_VARIABLE: &str = "COPILOT_RELAY_ENROLMENT_TOKEN";
@@ -25,14 +26,37 @@ pub(super) async fn login(
     };
     expect_done(client.control(ControlRequest::JoinRelay(join)).await?)?;
     out.note(&format!("this machine has joined the relay {relay}"));
+    let all = devices(&mut client).await?;
+    if let Some(names) = names(&all, |device| !device.comes) {
+        out.note(&format!(
+            "these devices were paired through another relay and do not come through this one: {names}"
+        ));
+        out.note("`copilot devices pair` pairs them here");
+    }
     Ok(Exit::Done)
 }
 
 pub(super) async fn logout(paths: &Paths, out: &mut Output) -> Result<Exit, CliError> {
     let mut client = connected(paths, &Identity::command("logout")).await?;
+    let all = devices(&mut client).await?;
     expect_done(client.control(ControlRequest::LeaveRelay).await?)?;
-    out.note("this machine has left its relay; devices that were paired through it stay paired");
+    out.note("this machine has left its relay");
+    if let Some(names) = names(&all, |device| device.comes) {
+        out.note(&format!(
+            "these devices came through it and cannot come any more, not even when it is joined again: {names}"
+        ));
+        out.note(
+            "`copilot devices pair` pairs them anew; `copilot devices revoke NAME` takes one off the list",
+        );
+    }
     Ok(Exit::Done)
+}
+
+/// The names of some of the devices; nothing when there is none.
+fn names(devices: &[Device], wanted: impl Fn(&Device) -> bool) -> Option<String> {
+    let wanted = devices.iter().filter(|d| wanted(d));
+    let names: Vec<String> = wanted.map(|d| one_line(&d.device.name)).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// Every failure came as an error already; anything else was not asked for.
@@ -45,7 +69,7 @@ pub(super) fn expect_done(reply: ControlReply) -> Result<(), CliError> {
 
 pub(super) fn unexpected() -> CliError {
     CliError::new("the daemon answered something else than was asked")
-        .hint("restart it, so that it is as new as the command line: `copilot daemon restart`")
+        .hint("restart it, so that it is as new as the command line: `copilot daemon stop`, then any command")
 }
 
 fn enrolment_token(out: &mut Output) -> Result<String, CliError> {

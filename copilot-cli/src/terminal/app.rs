@@ -44,7 +44,7 @@ pub(crate) enum Effect {
     Redraw,
     /// Load older turns and show everything from the beginning.
     Older,
-    /// Make a pairing link, if no device is paired.
+    /// Make a pairing link, if no device can come.
     Pair,
     /// A person typed the code of a device.
     Code(String),
@@ -606,7 +606,13 @@ impl App {
     pub(crate) fn sync_remote(&mut self, mirror: &Mirror) -> Vec<Effect> {
         match mirror.session().and_then(remote::of) {
             Some(_) => self.remote.is_on(),
-            None => self.remote.is_off(),
+            None => {
+                let (effects, words) = self.remote.is_off();
+                if let Some(words) = words {
+                    self.note(words);
+                }
+                effects
+            }
         }
     }
 

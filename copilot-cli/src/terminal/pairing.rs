@@ -10,14 +10,16 @@ use ipc_proto::control::{
 use ipc_proto::paths::Paths;
 use tokio::sync::mpsc;
 
-use crate::client::{Client, Identity, connect};
+use crate::client::{Client, ClientError, Identity, connect, devices};
 use crate::error::CliError;
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Devices are paired already, so the session's own link is enough.
+    /// A device can come already, so the session's own link is enough.
     NotNeeded,
+    /// No link can be made now; why, and what to do.
+    Refused(String),
     /// A device may open this link.
     Link(String),
     /// A device of this name shows its code.
@@ -38,7 +40,7 @@ pub(super) struct Pairing {
 }
 
 impl Pairing {
-    /// Makes a link for a session, unless a device is paired already.
+    /// Makes a link for a session, unless a device can come already.
     pub(super) fn start(paths: Paths, session: String) -> Self {
         // Few words in either direction; whoever is ahead waits for the other.
         let (say, progress) = mpsc::channel(4);
@@ -83,17 +85,22 @@ async fn follow(
     let identity = Identity::command("remote");
     let mut client = connect(paths, &identity.client_id).await?;
     client.initialize(&identity).await?;
-    if let ControlReply::Devices(devices) = client.control(ControlRequest::ListDevices).await?
-        && !devices.is_empty()
-    {
+    if devices(&mut client).await?.iter().any(|d| d.comes) {
         let _ = say.send(Progress::NotNeeded).await;
         return Ok(());
     }
     let begin = ControlRequest::BeginPairing {
         session: Some(session),
     };
-    let ControlReply::PairingBegun(begun) = client.control(begin).await? else {
-        return Err(CliError::new("the daemon gave no pairing link"));
+    let begun = match client.control(begin).await {
+        Ok(ControlReply::PairingBegun(begun)) => begun,
+        Ok(_) => return Err(CliError::new("the daemon gave no pairing link")),
+        Err(ClientError::Control { message, hint }) => {
+            let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+            let _ = say.send(Progress::Refused(message + &hint)).await;
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
     };
     let _ = say.send(Progress::Link(begun.link.0.clone())).await;
     let mut known = None;

@@ -6,13 +6,16 @@
 use super::app::Effect;
 use super::line::{Colour, Line, Style};
 use super::pairing::Progress;
-use crate::client::Remote;
+use crate::client::{Remote, because};
 use crate::output::colours;
 use crate::qr;
 use crate::text::one_line;
 
 /// What the session's state says; nothing while it is off.
 pub(super) use crate::client::remote as of;
+
+/// What is said when a session can be reached no more.
+const GONE: &str = "remote access is off; no device sees anything of this session any more";
 
 /// What was asked for here and has not happened yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ enum Pairing {
     /// It is not needed, or over.
     #[default]
     None,
+    /// No link can be made now, so there is nothing that a device could open.
+    Refused,
     /// The link is being made.
     Making,
     /// A device may open the link.
@@ -43,6 +48,8 @@ pub(super) struct RemotePanel {
     open: bool,
     asked: Option<Asked>,
     pairing: Pairing,
+    /// Whether the session could be reached when that was last looked at.
+    was_on: bool,
 }
 
 impl RemotePanel {
@@ -66,7 +73,7 @@ impl RemotePanel {
         self.asked = None;
     }
 
-    /// Shows the link, or a pairing link while no device is paired.
+    /// Shows the link, or a pairing link while no device can come through this relay.
     pub(super) fn open(&mut self) -> Vec<Effect> {
         self.open = true;
         self.pairing = Pairing::Making;
@@ -77,22 +84,25 @@ impl RemotePanel {
     pub(super) fn close(&mut self) -> Vec<Effect> {
         self.open = false;
         match std::mem::take(&mut self.pairing) {
-            Pairing::None => Vec::new(),
+            Pairing::None | Pairing::Refused => Vec::new(),
             _ => vec![Effect::EndPairing],
         }
     }
 
     /// The session can be reached.
     pub(super) fn is_on(&mut self) -> Vec<Effect> {
+        self.was_on = true;
         match self.asked.take() {
             Some(Asked::On) => self.open(),
             None => Vec::new(),
         }
     }
 
-    /// The session cannot be reached.
-    pub(super) fn is_off(&mut self) -> Vec<Effect> {
-        if self.open { self.close() } else { Vec::new() }
+    /// The session cannot be reached. Returns what people are told, when it could before.
+    pub(super) fn is_off(&mut self) -> (Vec<Effect>, Option<&'static str>) {
+        let was_on = std::mem::take(&mut self.was_on);
+        let effects = if self.open { self.close() } else { Vec::new() };
+        (effects, was_on.then_some(GONE))
     }
 
     /// The code was typed.
@@ -108,10 +118,12 @@ impl RemotePanel {
             Pairing::Open(link) | Pairing::Waiting { link, .. } | Pairing::Checking(link) => {
                 link.clone()
             }
-            Pairing::None | Pairing::Making => String::new(),
+            Pairing::None | Pairing::Refused | Pairing::Making => String::new(),
         };
         let (pairing, words) = match progress {
+            None if self.pairing == Pairing::Refused => return None,
             None | Some(Progress::NotNeeded) => (Pairing::None, None),
+            Some(Progress::Refused(why)) => (Pairing::Refused, Some(one_line(&why))),
             Some(Progress::Link(link)) => (Pairing::Open(link), None),
             Some(Progress::Waiting(name)) => (Pairing::Waiting { link, name }, None),
             Some(Progress::WrongCode(left)) => {
@@ -141,6 +153,11 @@ impl RemotePanel {
         let mut rows = vec![heading(sentence(remote))];
         let (link, words) = match &self.pairing {
             Pairing::Making => return rows,
+            Pairing::Refused => {
+                let words = "no device can be paired now; /remote tries again";
+                rows.push(Line::styled(words, Style::DIM));
+                return rows;
+            }
             Pairing::None => (remote.link.as_deref(), "On a paired device:".to_owned()),
             Pairing::Open(link) => (
                 Some(link.as_str()),
@@ -160,6 +177,10 @@ impl RemotePanel {
             }
         };
         let Some(link) = link else { return rows };
+        if is_own(remote) {
+            let words = "This relay is reached from this machine alone; `copilot remote on` says how a phone gets here";
+            rows.push(Line::styled(words, Style::DIM).hanging(2));
+        }
         rows.push(Line::plain(words));
         rows.push(Line::styled(link.to_owned(), Style::BOLD));
         let coloured = colours();
@@ -182,38 +203,44 @@ impl RemotePanel {
     }
 }
 
+/// Whether the relay is on this machine: only such a one goes without TLS.
+fn is_own(remote: &Remote) -> bool {
+    let relay = remote.relay.as_deref();
+    relay.is_some_and(|relay| relay.starts_with("http://"))
+}
+
 /// Remote access in the status line.
 pub(super) fn in_status(remote: &Remote) -> (String, Style) {
-    let style = match remote.is_connected() {
-        true => Style::of(Colour::Cyan),
-        false => Style::of(Colour::Yellow),
+    let (mut words, style) = match remote.is_connected() {
+        true => ("remote".to_owned(), Style::of(Colour::Cyan)),
+        false => {
+            let words = format!("remote {}", one_line(&remote.state));
+            (words, Style::of(Colour::Yellow))
+        }
     };
-    let words = match (remote.is_connected(), remote.watching) {
-        (true, 0) => "remote".to_owned(),
-        (true, watching) => format!("remote ({watching} watching)"),
-        (false, _) => format!("remote {}", one_line(&remote.state)),
-    };
+    if remote.watching > 0 {
+        words.push_str(&format!(" ({} watching)", remote.watching));
+    }
     (words, style)
 }
 
-/// The state of the link in one sentence.
+/// The relay, the state of the link and who watches, in one sentence.
 fn sentence(remote: &Remote) -> String {
-    let devices = match remote.watching {
+    let relay = remote.relay.as_deref();
+    let mut facts: Vec<String> = relay.map(one_line).into_iter().collect();
+    if !remote.is_connected() {
+        let since = remote.since.as_deref().map(clock).unwrap_or_default();
+        let why = remote.why.as_deref();
+        let why = why.map(|why| one_line(because(why, relay)));
+        let because = why.map_or(String::new(), |why| format!(" because {why}"));
+        facts.push(format!("{}{since}{because}", one_line(&remote.state)));
+    }
+    facts.push(match remote.watching {
         0 => "no device is watching".to_owned(),
         1 => "one device is watching".to_owned(),
         many => format!("{many} devices are watching"),
-    };
-    let relay = remote.relay.as_deref().map(one_line).unwrap_or_default();
-    if remote.is_connected() {
-        return format!("Remote access is on: {relay}, {devices}");
-    }
-    let since = remote.since.as_deref().map(clock).unwrap_or_default();
-    let because = remote.why.as_deref().map(one_line);
-    let because = because.map_or(String::new(), |why| format!(" because {why}"));
-    format!(
-        "Remote access is on, {}{since}{because}",
-        one_line(&remote.state)
-    )
+    });
+    format!("Remote access is on: {}", facts.join(", "))
 }
 
 /// ` since 14:05`, in the time of this place.
@@ -302,8 +329,9 @@ mod tests {
         assert_eq!(panel.close(), [Effect::EndPairing]);
         panel.open();
         panel.advance(Some(Progress::Link("l".into())));
-        assert_eq!(panel.is_off(), [Effect::EndPairing]);
-        assert!(panel.is_off().is_empty());
+        panel.is_on();
+        assert_eq!(panel.is_off(), (vec![Effect::EndPairing], Some(GONE)));
+        assert_eq!(panel.is_off(), (Vec::new(), None), "it is said once");
     }
 
     #[test]
@@ -321,7 +349,43 @@ mod tests {
         assert_eq!(in_status(&lost).0, "remote reconnecting");
         assert_eq!(
             sentence(&lost),
-            "Remote access is on, reconnecting because the relay does not answer"
+            "Remote access is on: https://r.example, reconnecting because the relay does not answer, \
+             no device is watching"
         );
+        let away = Remote {
+            why: Some("the relay https://r.example cannot be reached: it is away".to_owned()),
+            watching: 1,
+            ..lost
+        };
+        assert_eq!(in_status(&away).0, "remote reconnecting (1 watching)");
+        assert_eq!(
+            sentence(&away),
+            "Remote access is on: https://r.example, reconnecting because it is away, one device is watching"
+        );
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_made_is_told_and_nothing_is_shown_that_no_device_could_open() {
+        let mut panel = RemotePanel::default();
+        panel.open();
+        let words = panel.advance(Some(Progress::Refused("no device can be paired: x".into())));
+        assert_eq!(words.as_deref(), Some("no device can be paired: x"));
+        assert_eq!(panel.advance(None), None);
+        let shown = text(&panel, &on(), 60);
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[1].contains("/remote tries again"), "{shown:?}");
+        assert!(panel.close().is_empty());
+    }
+
+    #[test]
+    fn a_relay_that_only_this_machine_reaches_is_said_to_be_one() {
+        let mut panel = RemotePanel::default();
+        panel.open();
+        panel.advance(Some(Progress::NotNeeded));
+        let own = Remote {
+            relay: Some("http://127.0.0.1:4000".to_owned()),
+            ..on()
+        };
+        assert!(text(&panel, &own, 60)[1].contains("from this machine alone"));
     }
 }

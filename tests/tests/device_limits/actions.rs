@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use copilot_tests::attached::{Attached, message, turn_started};
-use copilot_tests::{Client, Home, Relay, Remote, Scenario, say, tool};
+use copilot_tests::attached::{message, turn_started};
+use copilot_tests::scene::terminal_and_phone;
+use copilot_tests::{Client, Home, Scenario, say, tool};
 use serde_json::{Value, json};
 
 use super::{World, ahp_types, between, home, part};
@@ -274,13 +275,7 @@ fn every_action_is_a_devices_or_is_refused() {
 fn what_lasts_is_answered_at_the_machine_also_while_it_is_asked() {
     let shell = tool("shell", json!({"command": "touch made"}));
     let home = Home::new(Scenario::new().on("make", [shell, say("Done.")]));
-    home.write_settings(r#"{"remote": {"requireGithubRepository": false}}"#);
-    home.start_daemon();
-    let relay = Relay::start(&home);
-    let person = Remote::of(&home);
-    person.join(&relay);
-    let mut terminal = Attached::create(&home, "a terminal", json!({"remote": true}));
-    let mut phone = Attached::subscribe(person.pair("phone").client(), terminal.id());
+    let (_relay, mut terminal, mut phone) = terminal_and_phone(&home);
     let turn = phone.prompt("make");
     let request = phone.wait_for_input();
     assert_eq!(request.id, "trust");
