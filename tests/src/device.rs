@@ -7,6 +7,7 @@
 mod channel;
 mod http;
 mod socket;
+mod stream;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 pub use channel::DeviceChannel;
 pub use socket::{RelaySocket, Said};
+pub use stream::install_authority;
 
 use crate::client::Client;
 use crate::until;
@@ -49,10 +51,10 @@ pub struct Pairing {
     relay: RelayUrl,
     offer: PairingOffer,
     key: PrivateKey,
-    name: String,
-    folder: PathBuf,
     /// What it has from an earlier pairing.
     token: Option<Token>,
+    name: String,
+    folder: PathBuf,
 }
 
 /// Why a device was not paired.
@@ -82,8 +84,6 @@ impl Pairing {
         Self::begin_with(relay, offer, key, name, folder)
     }
 
-    /// The same with an offer and a key that may be anything.
-    pub fn begin_with(
     /// Opens the link of another machine on a device that is paired with one.
     pub fn begin_as(device: &Device, link: &str, folder: &Path) -> Result<Self, String> {
         let Link::Pairing { relay, offer } = link.parse().map_err(words)? else {
@@ -94,6 +94,8 @@ impl Pairing {
         Ok(pairing)
     }
 
+    /// The same with an offer and a key that may be anything.
+    pub fn begin_with(
         relay: RelayUrl,
         offer: PairingOffer,
         key: PrivateKey,
@@ -111,9 +113,9 @@ impl Pairing {
             relay,
             offer,
             key,
+            token: None,
             name: name.to_owned(),
             folder: folder.to_owned(),
-            token: None,
         })
     }
 

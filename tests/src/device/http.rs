@@ -1,36 +1,14 @@
 //! The device's requests to the relay, one a connection, by hand: tests look
-//! at statuses and bodies, and the relay is on loopback.
+//! at statuses and bodies.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use link_proto::http::{CLAIM, Claim, Claimed, DEVICE_SELF, ErrorBody, Ticket};
 use link_proto::keys::Token;
 use link_proto::links::RelayUrl;
 use serde::Serialize;
 
-use crate::DEADLINE;
-
-/// A connection to the relay.
-pub(super) fn connect(relay: &RelayUrl) -> Result<TcpStream, String> {
-    let stream = TcpStream::connect(authority(relay)).map_err(|error| error.to_string())?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
-    stream
-        .set_read_timeout(Some(DEADLINE))
-        .and_then(|()| stream.set_write_timeout(Some(DEADLINE)))
-        .map_err(|error| error.to_string())?;
-    Ok(stream)
-}
-
-fn authority(relay: &RelayUrl) -> String {
-    let origin = relay.origin();
-    origin
-        .strip_prefix("http://")
-        .unwrap_or_else(|| panic!("the device of the tests goes to loopback: {origin}"))
-        .to_owned()
-}
+use super::stream::{Stream, authority};
 
 /// A ticket: of a pairing, or of this device.
 pub(super) fn ticket(
@@ -73,7 +51,7 @@ pub(super) fn request<B: Serialize>(
     let authorization = token.map_or_else(String::new, |token| {
         format!("authorization: Bearer {}\r\n", *token.to_text())
     });
-    let mut stream = connect(relay)?;
+    let mut stream = Stream::connect(relay)?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nhost: {}\r\n{authorization}content-type: application/json\r\n\

@@ -1,7 +1,5 @@
 //! The device's websocket at the relay: control messages and frames.
 
-use std::net::TcpStream;
-
 use link_proto::control::{self, FromDevice, ToDevice};
 use link_proto::http::DEVICE_SOCKET;
 use link_proto::ids::MachineId;
@@ -9,7 +7,7 @@ use link_proto::keys::Token;
 use link_proto::links::RelayUrl;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-use super::http;
+use super::stream::Stream;
 
 /// Something from the relay.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub enum Said {
 
 /// See the module.
 pub struct RelaySocket {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Stream>,
     window_bytes: u32,
 }
 
@@ -36,7 +34,7 @@ impl RelaySocket {
     pub(super) fn connect_to(relay: &RelayUrl, path: &str, ticket: &Token) -> Result<Self, String> {
         let url = relay.join_websocket(&format!("{path}?ticket={}", *ticket.to_text()));
         let (socket, _) =
-            tungstenite::client(url, http::connect(relay)?).map_err(|error| error.to_string())?;
+            tungstenite::client(url, Stream::connect(relay)?).map_err(|error| error.to_string())?;
         let mut socket = Self {
             socket,
             window_bytes: 0,
