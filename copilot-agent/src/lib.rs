@@ -82,8 +82,7 @@ fn run() -> anyhow::Result<()> {
         tracing::debug!("a TLS provider was installed already");
     }
     process::adopt_orphans();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(acp::serve_stdio());

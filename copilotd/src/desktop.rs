@@ -108,7 +108,15 @@ impl Notification {
                 ];
                 let [begin, show, end] = SCRIPT;
                 let all = [
-                    "-e", begin, "-e", show, "-e", end, "--", &self.title, &self.body,
+                    "-e",
+                    begin,
+                    "-e",
+                    show,
+                    "-e",
+                    end,
+                    "--",
+                    &self.title,
+                    &self.body,
                 ];
                 ("osascript", words(&all))
             }
@@ -162,7 +170,12 @@ mod tests {
         assert_eq!(program, "notify-send");
         assert_eq!(
             arguments,
-            ["--app-name=copilot", "--", "--icon=x", "&lt;b&gt;a &amp; b&lt;/b&gt;"]
+            [
+                "--app-name=copilot",
+                "--",
+                "--icon=x",
+                "&lt;b&gt;a &amp; b&lt;/b&gt;"
+            ]
         );
     }
 }

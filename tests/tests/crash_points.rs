@@ -3,8 +3,10 @@
 
 use std::process::{Child, Stdio};
 
-use ahp_types::state::{ResponsePart, Turn, TurnState};
-use copilot_tests::attached::{Attached, confirmed, message, open_input, open_permission, spoken};
+use ahp_types::state::{ChatInputRequest, ResponsePart, Turn, TurnState};
+use copilot_tests::attached::{
+    Attached, confirmed, message, mode_of, open_input, open_permission, spoken,
+};
 use copilot_tests::{
     Client, Home, PausePoints, Scenario, binary, is_alive, of_session, say, tool, until,
     with_environment,
@@ -30,6 +32,10 @@ enum Doing {
     Question,
     /// Taking this answer to a permission.
     Answer(&'static str),
+    /// Taking the answer to a question.
+    Reply,
+    /// Taking another mode.
+    Switch,
     /// Showing what an allowed command prints.
     Output,
     /// Ending a turn that ran a command.
@@ -101,6 +107,15 @@ killed! {
     after_an_answer_goes_to_the_agent:  Answer("allow-once"), "answer.after-agent", Yes;
     before_a_denial_goes_to_the_agent:  Answer("deny"), "answer.before-agent", Yes;
     after_a_denial_goes_to_the_agent:   Answer("deny"), "answer.after-agent", Yes;
+    before_a_reply_is_appended:         Reply, "reply.before-append", No;
+    after_a_reply_is_appended:          Reply, "after-append", Perhaps;
+    before_a_reply_is_echoed:           Reply, "reply.before-echo", Yes;
+    after_a_reply_is_echoed:            Reply, "reply.after-echo", Yes;
+    before_a_reply_goes_to_the_agent:   Reply, "reply.before-agent", Yes;
+    before_a_mode_is_appended:          Switch, "configured.before-append", No;
+    after_a_mode_is_appended:           Switch, "after-append", Perhaps;
+    before_a_mode_is_echoed:            Switch, "configured.before-echo", Yes;
+    after_a_mode_is_echoed:             Switch, "configured.after-echo", Yes;
     before_tool_output_is_appended:     Output, "tool-output.before-append", Perhaps;
     before_tool_output_is_shown:        Output, "tool-output.before-echo", Perhaps;
     after_tool_output_is_shown:         Output, "tool-output.after-echo", Perhaps;
@@ -130,6 +145,12 @@ fn scenario() -> Scenario {
     );
     let shell = |command: &str| tool("shell", json!({"command": command}));
     Scenario::new()
+        // What was typed, and what was answered, is in what the agent is told.
+        .on(r"Which colour\?: blue", [say("Blue it is.")])
+        .on(
+            "worked on this:\n\nwork\n",
+            [shell(counted), say("Gone on with it.")],
+        )
         .on("interrupted", [say("Gone on.")])
         .on("hello", [say("Hello.")])
         .on("work", [shell(counted), say("Worked.")])
@@ -167,6 +188,8 @@ struct World {
     turn: Option<String>,
     /// The tool call of that turn that is asked about.
     call: Option<String>,
+    /// The question of that turn.
+    request: Option<ChatInputRequest>,
     /// The input that the daemon is killed over.
     input: Option<i64>,
     /// A daemon that does not come as far as to be a daemon.
@@ -230,6 +253,7 @@ impl World {
             earlier: Some(earlier),
             turn: None,
             call: None,
+            request: None,
             input: None,
             starting: None,
         }
@@ -261,7 +285,11 @@ impl World {
                 self.points.wait("after-park");
                 self.points.release("after-park");
             }
-            Prompt | Rename | Permission | Question | Park => {}
+            Reply => {
+                self.turn = Some(self.screen.prompt("ask"));
+                self.request = Some(self.screen.wait_for_input());
+            }
+            Prompt | Rename | Permission | Question | Switch | Park => {}
         }
     }
 
@@ -300,6 +328,28 @@ impl World {
                 self.send(
                     &channel,
                     &json!({"type": "session/titleChanged", "title": NAME}),
+                );
+            }
+            Reply => {
+                let request = self.request.clone().unwrap();
+                let asked = &request.questions.as_ref().unwrap()[0];
+                let question = serde_json::to_value(asked).unwrap()["id"].clone();
+                let channel = self.screen.chat_channel();
+                self.send(
+                    &channel,
+                    &json!({
+                        "type": "chat/inputCompleted", "requestId": request.id, "response": "accept",
+                        "answers": {question.as_str().unwrap(): {
+                            "state": "submitted", "value": {"kind": "text", "value": "blue"},
+                        }},
+                    }),
+                );
+            }
+            Switch => {
+                let channel = self.screen.session_channel();
+                self.send(
+                    &channel,
+                    &json!({"type": "session/configChanged", "config": {"mode": "plan"}}),
                 );
             }
             Answer(option) => self.confirm(option),
@@ -380,6 +430,8 @@ impl World {
         let happened = match doing {
             Spawning | Prompt => turn.is_some(),
             Rename => after.session().title == NAME,
+            Switch => mode_of(after.session()) == "plan",
+            Reply => !after.meta()["copilot.answers"][&self.request.as_ref().unwrap().id].is_null(),
             Answer(_) => answer.as_ref().is_some_and(|answer| !answer.is_null()),
             End => turn.is_some_and(|turn| turn.state == TurnState::Complete),
             Queue => !queue.is_empty(),
@@ -412,7 +464,7 @@ impl World {
         }
 
         match doing {
-            Starting | Park | Revive => {
+            Starting | Switch | Park | Revive => {
                 assert_eq!(chat.turns.len(), 1, "{all}");
             }
             Rename => assert_eq!(after.session().title, if happened { NAME } else { "hello" }),
@@ -426,7 +478,7 @@ impl World {
                 interrupted(turn, "work", &all);
                 assert_eq!(self.runs(), 0, "the command was not allowed");
             }
-            Question => interrupted(turn, "ask", &all),
+            Question | Reply => interrupted(turn, "ask", &all),
             Answer(option) => {
                 interrupted(turn, "work", &all);
                 if happened {
@@ -492,15 +544,33 @@ impl World {
 
     /// People go on: with the interrupted turn, or with something else.
     fn go_on(&self, doing: Doing, after: &mut Attached) {
-        let runs = self.runs();
-        if matches!(doing, Output | Recovering) {
-            let turn = self.turn.clone().unwrap();
+        let mut runs = self.runs();
+        // After that the queue would go on by itself.
+        let queues = matches!(doing, Queue | Pop);
+        let turn = self.turn.clone().filter(|id| {
+            !queues && turn_of(after, id).is_some_and(|turn| turn.state == TurnState::Error)
+        });
+        if let Some(turn) = turn {
             let rejected = after.dispatch(&json!({"type": "chat/turnResume", "turnId": turn}));
             assert_eq!(rejected, None);
+            let answered = doing == Reply
+                && !after.meta()["copilot.answers"][&self.request.as_ref().unwrap().id].is_null();
+            let last_words = match doing {
+                Spawning | Prompt | Permission | Answer(_) | End => {
+                    // The agent may never have had the prompt, and has it now. What it wants to run
+                    // may have run, so that a yes of before is not taken for another one.
+                    let (_, call) = after.wait_for_permission();
+                    assert_eq!(after.confirm(&turn, &call.tool_call_id, "allow-once"), None);
+                    runs += 1;
+                    "Gone on with it."
+                }
+                Reply if answered => "Blue it is.",
+                _ => "Gone on.",
+            };
             let ended = after.wait_for_end(&turn);
             assert_eq!(ended.state, TurnState::Complete, "{ended:?}");
             assert!(
-                spoken(&ended.response_parts).ends_with("Gone on."),
+                spoken(&ended.response_parts).ends_with(last_words),
                 "{ended:?}"
             );
         }

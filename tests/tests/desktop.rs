@@ -113,7 +113,6 @@ fn the_desktop_says_it_once_when_a_session_needs_somebody_and_nobody_looks() {
         home.daemon_log().contains("unknownKey").then_some(())
     });
     prompt_unseen(&home, &id, "one");
-    home.copilot(&["daemon", "stop", "--force"])
-        .expect_code(0);
+    home.copilot(&["daemon", "stop", "--force"]).expect_code(0);
     assert_eq!(read(), Some(format!("{line}{line}")));
 }

@@ -7,6 +7,7 @@ mod client;
 mod elicitation;
 mod permission;
 mod server;
+mod stdio;
 mod transport;
 
 use std::{sync::Arc, time::Duration};

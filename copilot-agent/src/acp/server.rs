@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     client::{ClientAbilities, SessionClient},
+    stdio,
     transport::{Gate, carry},
 };
 use crate::{
@@ -89,8 +90,8 @@ impl Server {
         let (connection_side, io_side) = Channel::duplex();
         let mut io = std::pin::pin!(carry(
             io_side,
-            tokio::io::stdin(),
-            tokio::io::stdout(),
+            stdio::input(),
+            stdio::output(),
             self.gate.clone(),
         ));
         let result = tokio::select! {

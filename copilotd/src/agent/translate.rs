@@ -142,12 +142,17 @@ impl Call {
     /// is shown beside them), or JSON.
     pub fn input_text(&self) -> Option<String> {
         let shown = |path: &std::path::Path| visible(&path.to_string_lossy());
-        let paths: Vec<String> = self.diffs().map(|d| shown(&d.path)).collect();
+        let mut paths: Vec<String> = self.diffs().map(|d| shown(&d.path)).collect();
+        let named = |key: &str| {
+            let input = self.input.as_ref()?;
+            input.get(key).and_then(Value::as_str).map(str::to_owned)
+        };
         if !paths.is_empty() {
+            // A command is what is decided about, whatever it says that it will change.
+            paths.splice(0..0, named("command"));
             return Some(paths.join("\n"));
         }
         let input = self.input.as_ref()?;
-        let named = |key: &str| input.get(key).and_then(Value::as_str).map(str::to_owned);
         let plain = match self.kind {
             ToolKind::Execute => named("command"),
             ToolKind::Fetch => named("url").map(|url| visible(&url)),

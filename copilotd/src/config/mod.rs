@@ -6,6 +6,7 @@
 //! What is wrong in a file is returned as [`Problem`]s, and what was right before stays.
 
 mod approvals;
+mod folders;
 mod json;
 mod load;
 mod managed;

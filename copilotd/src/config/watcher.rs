@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::folders::{Folders, Interest, Unwatched};
 use super::load::{is_about_denials, load};
 use super::settings::{Problem, Settings, Severity};
 
@@ -136,29 +136,19 @@ async fn settle(changed: &Notify) {
 /// The settings file and what is watched to learn of its changes.
 struct WatchedFile {
     path: PathBuf,
-    watcher: notify::Result<RecommendedWatcher>,
+    folders: Result<Folders, String>,
     watched: Vec<PathBuf>,
-    /// Names whose changes matter, in any watched folder.
-    names: Arc<Mutex<BTreeSet<OsString>>>,
+    interest: Interest,
 }
 
 impl WatchedFile {
     fn new(path: PathBuf, changed: Arc<Notify>) -> Self {
-        let names = Arc::new(Mutex::new(BTreeSet::new()));
-        let relevant_names = Arc::clone(&names);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let names = relevant_names
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if is_relevant(&event, &names) {
-                changed.notify_one();
-            }
-        });
+        let interest = Interest::new(changed);
         Self {
             path,
-            watcher,
+            folders: Folders::new(interest.clone()),
             watched: Vec::new(),
-            names,
+            interest,
         }
     }
 
@@ -178,30 +168,26 @@ impl WatchedFile {
     }
 
     fn watch(&mut self) -> Result<(), String> {
-        let watcher = match &mut self.watcher {
-            Ok(watcher) => watcher,
-            Err(error) => return Err(error.to_string()),
-        };
+        let folders = self.folders.as_mut().map_err(|why| why.clone())?;
         // A folder that was replaced has the same name and needs a new watch.
         for folder in self.watched.drain(..) {
-            // What no longer exists is no longer watched, and that is an error here.
-            let _ = watcher.unwatch(&folder);
+            folders.unwatch(&folder);
         }
         // A folder may come or go while it is being watched; look again until it is quiet.
         for _ in 0..8 {
             let (wanted, names) = to_watch(&self.path);
-            *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+            self.interest.set(names);
             if wanted == self.watched {
                 return Ok(());
             }
             for gone in self.watched.drain(..) {
-                let _ = watcher.unwatch(&gone);
+                folders.unwatch(&gone);
             }
             for folder in wanted {
-                match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                match folders.watch(&folder) {
                     Ok(()) => self.watched.push(folder),
-                    Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
-                    Err(error) => return Err(error.to_string()),
+                    Err(Unwatched::Gone) => {}
+                    Err(Unwatched::Failed(why)) => return Err(why),
                 }
             }
         }
@@ -224,19 +210,6 @@ fn to_watch(path: &Path) -> (Vec<PathBuf>, BTreeSet<OsString>) {
         folders.extend(folder.map(Path::to_owned));
     }
     (folders, names)
-}
-
-/// Reading the file is an event too; only changes count. An event without a path says that
-/// events were lost.
-fn is_relevant(event: &notify::Result<Event>, names: &BTreeSet<OsString>) -> bool {
-    let Ok(event) = event else { return true };
-    !matches!(event.kind, EventKind::Access(_))
-        && (event.paths.is_empty()
-            || event
-                .paths
-                .iter()
-                .filter_map(|path| path.file_name())
-                .any(|name| names.contains(name)))
 }
 
 /// `None` when there is no file.
@@ -409,28 +382,6 @@ mod tests {
             assert_eq!(loaded(seen(text), Some(&first)).denials_unknown, expected);
             assert!(!loaded(seen(text), Some(&fine)).denials_unknown, "{text}");
             assert!(!loaded(seen("{}"), Some(&first)).denials_unknown, "{text}");
-        }
-    }
-
-    #[test]
-    fn reading_and_other_names_wake_nobody() {
-        use notify::event::{AccessKind, AccessMode, CreateKind, DataChange, ModifyKind};
-        let names = BTreeSet::from([OsString::from("config"), OsString::from("settings.json")]);
-        let event = |kind, path: &str| Ok(Event::new(kind).add_path(PathBuf::from(path)));
-        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
-        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
-        let created = EventKind::Create(CreateKind::Folder);
-        let table = [
-            (event(modified, "/home/config/settings.json"), true),
-            (event(modified, "/home/config/settings.json.swp"), false),
-            (event(opened, "/home/config/settings.json"), false),
-            (event(created, "/home/config"), true),
-            (event(created, "/home/other"), false),
-            (Ok(Event::new(EventKind::Other)), true),
-            (Err(notify::Error::generic("lost")), true),
-        ];
-        for (event, expected) in table {
-            assert_eq!(is_relevant(&event, &names), expected, "{event:?}");
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::identity::{Device, Identity, Peer, Trust};
 use super::outbound::Outbound;
 use crate::agent::environment::SessionEnvironment;
@@ -21,6 +23,8 @@ pub struct Client {
     identity: OnceLock<Identity>,
     outbound: Arc<Outbound>,
     environment: Mutex<Option<Arc<SessionEnvironment>>>,
+    /// Held by what it asked to see last.
+    looking: Arc<Semaphore>,
     /// Sessions that it subscribed to at some time, to tell them when it leaves.
     sessions: Mutex<HashSet<String>>,
     /// What it was refused, so that asking in a loop fills no audit.
@@ -47,6 +51,7 @@ impl Client {
             identity: OnceLock::new(),
             outbound: Arc::new(outbound),
             environment: Mutex::default(),
+            looking: Arc::new(Semaphore::new(1)),
             sessions: Mutex::default(),
             refusals: Mutex::default(),
         }
@@ -70,6 +75,13 @@ impl Client {
     /// What waits to be sent to it.
     pub fn outbound(&self) -> &Arc<Outbound> {
         &self.outbound
+    }
+
+    /// Waits until it was shown what it asked to see before: a connection has one snapshot at a time,
+    /// however many it asks for. The next one waits until what is returned is dropped.
+    pub async fn look(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.looking).acquire_owned().await.ok()
     }
 
     /// Who it is; before `initialize` nobody in particular.

@@ -20,7 +20,7 @@ use super::identity::{AGENT_MAY_ONLY_READ, Trust};
 use super::rpc::{self, RpcError};
 use super::{Client, Host};
 use crate::remote::narrow;
-use crate::session::{Input, session_of_channel};
+use crate::session::{Input, SessionHandle, session_of_channel};
 
 impl Host {
     /// Handles one message. `Err` closes the connection, with the reason.
@@ -154,16 +154,22 @@ impl Host {
         channel: &str,
         input: Input,
     ) -> Result<(), RpcError> {
+        let handle = self.session_behind(client, channel).await?;
+        let sent = handle.inputs.send(input).await;
+        sent.map_err(|_| RpcError::session_not_found(channel))
+    }
+
+    /// The session of a channel, if it is there for the client.
+    async fn session_behind(
+        self: &Arc<Self>,
+        client: &Client,
+        channel: &str,
+    ) -> Result<SessionHandle, RpcError> {
         let handle = match session_of_channel(channel) {
             Some(id) if self.is_there_for(client, id) => self.find(id).await,
             _ => None,
         };
-        let handle = handle.ok_or_else(|| RpcError::session_not_found(channel))?;
-        handle
-            .inputs
-            .send(input)
-            .await
-            .map_err(|_| RpcError::session_not_found(channel))
+        handle.ok_or_else(|| RpcError::session_not_found(channel))
     }
 
     async fn dispatch_action(

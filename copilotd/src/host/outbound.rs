@@ -471,6 +471,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_cannot_send_what_waits_hears_that_it_was_closed() {
+        let outbound = Outbound::default();
+        outbound.push(Bytes::from_static(b"waits"));
+        assert_eq!((outbound.waiting_bytes(), outbound.last_words()), (5, None));
+        let early = tokio::time::timeout(Duration::ZERO, outbound.closed()).await;
+        assert!(early.is_err(), "{early:?}");
+        let (last, ()) = tokio::join!(outbound.closed(), async { outbound.close("enough") });
+        assert!(
+            String::from_utf8_lossy(&last).contains("enough"),
+            "{last:?}"
+        );
+        assert_eq!(outbound.waiting_bytes(), 0);
+        assert_eq!(outbound.next().await, Next::Close(last));
+    }
+
+    #[tokio::test]
     async fn a_client_that_does_not_read_is_closed_with_the_reason() {
         let outbound = Outbound::default();
         let block = Bytes::from(vec![b'x'; 1024 * 1024]);

@@ -23,6 +23,7 @@ use super::state::{Model, now};
 use super::terminal::{SessionContents, Terminals};
 use super::turn::{End, Phase, Turn};
 use super::undo::Undo;
+use super::view::Views;
 use super::{Input, Launch, NewSession};
 use crate::agent::environment::SessionEnvironment;
 use crate::agent::translate::Effect;
@@ -73,6 +74,8 @@ pub(super) struct Actor {
     ///
     /// [`Sequencer::run_ahead`]: crate::host::sequencer::Sequencer::run_ahead
     pub(super) ahead: bool,
+    /// Who is being shown the chat.
+    pub(super) views: Views,
     /// The oldest turn that each client has, for pages without a cursor.
     pub(super) windows: std::collections::HashMap<u64, String>,
     summary: Arc<Mutex<SessionSummary>>,
@@ -150,6 +153,7 @@ impl Actor {
             own_inputs,
             inbox,
             ahead: false,
+            views: Views::default(),
             windows: std::collections::HashMap::new(),
             summary,
             unkept: Unkept::default(),
@@ -277,6 +281,11 @@ impl Actor {
                     let durable = !self.model.completed.is_empty();
                     self.commit(durable).await;
                 }
+                () = self.views.encoded() => {
+                    self.show_waiting().await;
+                    self.settle();
+                    self.commit(false).await;
+                }
                 done = self.undo.next() => {
                     self.undo_job_ended(done);
                     self.settle();
@@ -295,16 +304,7 @@ impl Actor {
 
     pub(super) async fn input(&mut self, input: Input) {
         match input {
-            Input::Subscribe {
-                client,
-                request_id,
-                channel,
-                view,
-                latency,
-            } => {
-                self.subscribe(&client, &request_id, &channel, view, latency)
-                    .await;
-            }
+            Input::Subscribe(asked) => self.subscribe(asked).await,
             Input::Snapshot {
                 client,
                 channel,
@@ -317,6 +317,7 @@ impl Actor {
             }
             Input::Attached { client } => self.attached(client),
             Input::Detached { client } => {
+                self.views.forget(client);
                 self.clients.retain(|c| c.id() != client);
                 self.windows.remove(&client);
             }
@@ -730,6 +731,7 @@ impl Actor {
         self.keep(operations, true).await;
         self.remove_scratch();
         self.undo.forget().await;
+        self.show_nobody();
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);
@@ -743,6 +745,7 @@ impl Actor {
         let quiet = self.turn.is_none()
             && self.clients.is_empty()
             && self.undo.is_idle()
+            && self.views.is_idle()
             && self.agent.as_ref().is_none_or(AgentConnection::can_restore);
         if !quiet {
             self.quiet_since = None;

@@ -403,12 +403,14 @@ impl Actor {
                 let params = LoadSessionRequest::new(id.clone(), folder);
                 agent.request(Purpose::RestoreSession, "session/load", &params);
             }
-            _ => {
-                agent.request(
-                    Purpose::NewSession,
-                    "session/new",
-                    &NewSessionRequest::new(folder),
-                );
+            (before, _) => {
+                let forgets = before.is_some();
+                let params = NewSessionRequest::new(folder);
+                agent.request(Purpose::NewSession, "session/new", &params);
+                if forgets {
+                    self.acp_session = None;
+                    self.notice("This agent cannot restore its memory of a conversation: it was started anew and does not remember this one.", "memory-lost");
+                }
             }
         }
     }

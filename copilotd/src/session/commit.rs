@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use ahp_types::actions::StateAction;
 
-use super::Input;
 use super::actor::Actor;
 use super::persist::{EXTRAS, Extras, Kept, texts};
 use super::state::Outgoing;
+use super::{Asked, Input};
 use crate::pause;
 use crate::store::{Batch, Health, Operation};
 
@@ -76,6 +76,8 @@ impl Points {
             StateAction::ChatTurnComplete(_) => Some("turn-end"),
             StateAction::SessionTitleChanged(_) => Some("title"),
             StateAction::ChatInputRequested(_) => Some("question-shown"),
+            StateAction::ChatInputCompleted(_) => Some("reply"),
+            StateAction::SessionConfigChanged(_) => Some("configured"),
             StateAction::ChatPendingMessageSet(_) => Some("queued"),
             _ => None,
         };
@@ -273,6 +275,10 @@ impl Actor {
                     return kept.await;
                 },
                 input = self.inbox.next_meanwhile(), if is_failing => self.look(input).await,
+                () = self.views.encoded(), if is_failing => {
+                    self.run_ahead();
+                    self.show_waiting().await;
+                }
             }
         }
     }
@@ -280,7 +286,9 @@ impl Actor {
     /// Carries out an input that only looks, and puts off any other.
     async fn look(&mut self, input: Input) {
         let client = match &input {
-            Input::Subscribe { client, .. } | Input::Snapshot { client, .. } => Arc::clone(client),
+            Input::Subscribe(Asked { client, .. }) | Input::Snapshot { client, .. } => {
+                Arc::clone(client)
+            }
             Input::FetchTurns { .. } => {
                 self.input(input).await;
                 return;
@@ -290,13 +298,18 @@ impl Actor {
                 return;
             }
         };
+        self.run_ahead();
+        self.input(input).await;
+        // Shown to the others by a step of its own.
+        self.inbox.defer(Input::Attached { client });
+    }
+
+    /// Somebody is about to be shown what is not published yet.
+    fn run_ahead(&mut self) {
         if !std::mem::replace(&mut self.ahead, true) {
             let sequencer = &self.model.shared.sequencer;
             sequencer.run_ahead(&[&self.model.session_uri, &self.model.chat_uri]);
         }
-        self.input(input).await;
-        // Shown to the others by a step of its own.
-        self.inbox.defer(Input::Attached { client });
     }
 
     /// Everybody has what was published: those who saw it before as well.

@@ -20,6 +20,7 @@ mod persist;
 pub mod plan;
 mod question;
 pub mod remote;
+mod resume;
 mod rules;
 mod search;
 mod state;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use ahp_types::actions::{ActionOrigin, StateAction};
 use ahp_types::state::{SessionSummary, Snapshot};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::agent::environment::SessionEnvironment;
 use crate::audit::Who;
@@ -101,21 +102,26 @@ pub struct View {
     pub turns: Option<usize>,
 }
 
+/// A request to subscribe and to be shown what there is.
+pub struct Asked {
+    /// Who.
+    pub client: Arc<Client>,
+    /// JSON-RPC id to reply to.
+    pub request_id: Value,
+    /// One of the session's channels.
+    pub channel: String,
+    /// For a chat.
+    pub view: View,
+    /// How long deltas may be held back to be merged.
+    pub latency: Duration,
+    /// What else the client asks to see waits until this is dropped.
+    pub looking: Option<OwnedSemaphorePermit>,
+}
+
 /// What clients ask of a session.
 pub enum Input {
     /// Subscribe and reply with a snapshot, in one step.
-    Subscribe {
-        /// Who.
-        client: Arc<Client>,
-        /// JSON-RPC id to reply to.
-        request_id: Value,
-        /// One of the session's channels.
-        channel: String,
-        /// For a chat.
-        view: View,
-        /// How long deltas may be held back to be merged.
-        latency: Duration,
-    },
+    Subscribe(Asked),
     /// Subscribe and give the snapshot, for `initialize` and `reconnect` with their many channels.
     Snapshot {
         /// Who.

@@ -14,6 +14,7 @@ use super::commands::{self, Command};
 use super::permission::OpenPermission;
 use super::plan::OpenPlan;
 use super::question::OpenQuestion;
+use super::resume;
 use super::state::now;
 use crate::agent::translate::Translator;
 use crate::agent::{BUILT_IN, questions};
@@ -120,15 +121,13 @@ impl Turn {
     }
 
     /// An interrupted turn that goes on. Its new parts must not take the names of old ones.
-    fn resumed(turn_id: &str) -> Self {
-        let text =
-            "You were interrupted. Check what is done already, then go on where you stopped.";
+    fn resumed(turn: &ActiveTurn, text: String) -> Self {
         Self {
-            id: turn_id.to_owned(),
+            id: turn.id.clone(),
             phase: Phase::Starting,
-            text: text.into(),
-            model: None,
-            translator: Translator::resumed(turn_id),
+            text,
+            model: turn.message.model.as_ref().map(|m| m.id.clone()),
+            translator: Translator::resumed(&turn.id),
             permissions: HashMap::new(),
             questions: HashMap::new(),
             plans: HashMap::new(),
@@ -200,25 +199,18 @@ impl Actor {
         action: ChatTurnResumeAction,
         origin: &ActionOrigin,
     ) -> bool {
-        let turn_id = action.turn_id.clone();
-        if !self
-            .model
-            .chat(StateAction::ChatTurnResume(action), Some(origin))
-        {
+        let action = StateAction::ChatTurnResume(action);
+        if !self.model.chat(action, Some(origin)) {
             return false;
         }
+        let Some(turn) = self.model.chat.active_turn.clone() else {
+            return false;
+        };
         self.closed = false;
         self.stored = false;
-        if let Some(message) = self
-            .model
-            .chat
-            .active_turn
-            .as_ref()
-            .map(|t| t.message.clone())
-        {
-            self.note_autopilot_start(&message);
-        }
-        self.turn = Some(Turn::resumed(&turn_id));
+        self.note_autopilot_start(&turn.message);
+        let text = resume::prompt(&turn, &self.model.answers);
+        self.turn = Some(Turn::resumed(&turn, text));
         if self.is_trusted() {
             self.go_on_starting();
         } else {

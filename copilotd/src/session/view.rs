@@ -1,16 +1,18 @@
 //! What clients see of a session: snapshots, subscriptions, older turns.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ahp_types::actions::*;
 use ahp_types::state::*;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::task::JoinHandle;
 
-use super::View;
 use super::actor::Actor;
 use super::budget::LEFT_OUT;
+use super::{Asked, View};
 use crate::host::identity::Trust;
 use crate::host::outbound::Place;
 use crate::host::{Client, rpc};
@@ -18,59 +20,75 @@ use crate::store::Store;
 
 /// Up to this size a snapshot is encoded at once, which takes a fraction of a millisecond.
 const ENCODED_AT_ONCE_BYTES: usize = 128 * 1024;
+/// After a long snapshot none is made for so many times as long as it took.
+const REST: u32 = 2;
 /// Turns of one page of `fetchTurns`.
 const PAGE_TURNS: usize = 30;
 
 impl Actor {
-    /// Subscribes and replies, in one step.
-    pub(super) async fn subscribe(
-        &mut self,
-        client: &Arc<Client>,
-        request_id: &Value,
-        channel: &str,
-        view: View,
-        latency: Duration,
-    ) {
-        let state = match self.is_there_for(client.trust()) {
-            true => self.snapshot_state(client, channel, view).await,
+    /// Subscribes and replies, in one step. A chat waits while a long one is encoded for somebody.
+    pub(super) async fn subscribe(&mut self, asked: Asked) {
+        if self.views.is_busy() && asked.channel == self.model.chat_uri {
+            self.views.waiting.push_back(asked);
+            return;
+        }
+        self.show_to(asked).await;
+    }
+
+    /// Shows it to the next ones that wait, until a long one is encoded again.
+    pub(super) async fn show_waiting(&mut self) {
+        while !self.views.is_busy()
+            && let Some(asked) = self.views.waiting.pop_front()
+        {
+            self.show_to(asked).await;
+        }
+    }
+
+    /// Those who wait learn that there is nothing to see any more.
+    pub(super) fn show_nobody(&mut self) {
+        for asked in std::mem::take(&mut self.views.waiting) {
+            self.not_found(&asked);
+        }
+    }
+
+    fn not_found(&self, asked: &Asked) {
+        let error = rpc::RpcError::session_not_found(&asked.channel);
+        self.reply_error(&asked.client, &asked.request_id, &error);
+    }
+
+    async fn show_to(&mut self, asked: Asked) {
+        let state = match self.is_there_for(asked.client.trust()) {
+            true => {
+                self.snapshot_state(&asked.client, &asked.channel, asked.view)
+                    .await
+            }
             false => None,
         };
         let Some(state) = state else {
-            self.reply_error(
-                client,
-                request_id,
-                &rpc::RpcError::session_not_found(channel),
-            );
+            self.not_found(&asked);
             return;
         };
-        let sequencer = &self.model.shared.sequencer;
         let mut place = None;
-        let subscribed = sequencer.subscribe(
-            channel,
+        let client = &asked.client;
+        let subscribed = self.model.shared.sequencer.subscribe(
+            &asked.channel,
             client.id(),
             client.outbound(),
-            latency,
+            asked.latency,
             |from_seq| {
                 place = Some((client.outbound().hold(), from_seq));
                 None
             },
         );
-        match subscribed {
-            true => {
-                if let Some((place, from_seq)) = place {
-                    let result = Subscribed {
-                        snapshot: snapshot(channel, state, from_seq),
-                    };
-                    reply(client, request_id, place, result).await;
-                }
-                self.attached(Arc::clone(client));
-            }
-            false => self.reply_error(
-                client,
-                request_id,
-                &rpc::RpcError::session_not_found(channel),
-            ),
-        }
+        let (true, Some((place, from_seq))) = (subscribed, place) else {
+            self.not_found(&asked);
+            return;
+        };
+        self.attached(Arc::clone(client));
+        let result = Subscribed {
+            snapshot: snapshot(&asked.channel, state, from_seq),
+        };
+        self.views.reply(asked, place, result);
     }
 
     /// Subscribes and gives the snapshot to a caller that holds the client's queue back.
@@ -148,7 +166,7 @@ impl Actor {
     pub(super) async fn fetch_turns(
         &mut self,
         client: &Arc<Client>,
-        request_id: &Value,
+        request_id: &serde_json::Value,
         cursor: Option<&str>,
     ) {
         if !self.is_there_for(client.trust()) {
@@ -280,22 +298,62 @@ struct Subscribed {
     snapshot: Snapshot,
 }
 
-/// Encodes a reply and puts it in its place. A large one is encoded beside everything else, so that
-/// whoever looks at a long turn delays no other session. This one waits for it: however often
-/// somebody asks, one is made at a time.
-async fn reply(client: &Client, id: &Value, place: Place, result: Subscribed) {
-    let reply = match rpc::reply_within(id, &result, ENCODED_AT_ONCE_BYTES) {
-        Some(reply) => reply,
-        None => {
-            let of_id = id.clone();
-            let encoded = tokio::task::spawn_blocking(move || rpc::reply(&of_id, &result)).await;
-            encoded.unwrap_or_else(|defect| {
-                let error = rpc::RpcError::internal(format!("the snapshot failed: {defect}"));
-                rpc::error(id, &error)
-            })
+/// Who looks at the chat, one after another where it is long: encoding it takes a while and is done
+/// beside everything else. However many ask, and however often, it costs one processor a part of its
+/// time, and neither the agent nor anybody who looks already waits for it.
+#[derive(Default)]
+pub(super) struct Views {
+    encoding: Option<JoinHandle<()>>,
+    waiting: VecDeque<Asked>,
+}
+
+impl Views {
+    fn is_busy(&self) -> bool {
+        self.encoding.is_some()
+    }
+
+    /// Whether nobody is being shown anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.encoding.is_none() && self.waiting.is_empty()
+    }
+
+    /// Waits until what is encoded is done; for ever when nothing is. Cancel-safe.
+    pub(super) async fn encoded(&mut self) {
+        match &mut self.encoding {
+            Some(encoding) => {
+                // What it was for has its answer, also when it failed.
+                let _ = encoding.await;
+                self.encoding = None;
+            }
+            None => std::future::pending().await,
         }
-    };
-    client.outbound().release(place, reply);
+    }
+
+    /// A client left: it is shown nothing any more.
+    pub(super) fn forget(&mut self, client: u64) {
+        self.waiting.retain(|asked| asked.client.id() != client);
+    }
+
+    /// Encodes a reply and puts it in its place, a long one beside everything else.
+    fn reply(&mut self, asked: Asked, place: Place, result: Subscribed) {
+        let id = &asked.request_id;
+        if let Some(reply) = rpc::reply_within(id, &result, ENCODED_AT_ONCE_BYTES) {
+            asked.client.outbound().release(place, reply);
+            return;
+        }
+        self.encoding = Some(tokio::spawn(async move {
+            let begin = Instant::now();
+            let id = asked.request_id.clone();
+            let encoded = tokio::task::spawn_blocking(move || rpc::reply(&id, &result)).await;
+            let reply = encoded.unwrap_or_else(|defect| {
+                let error = rpc::RpcError::internal(format!("the snapshot failed: {defect}"));
+                rpc::error(&asked.request_id, &error)
+            });
+            asked.client.outbound().release(place, reply);
+            drop(asked);
+            tokio::time::sleep(begin.elapsed() * REST).await;
+        }));
+    }
 }
 
 fn snapshot(channel: &str, state: SnapshotState, from_seq: u64) -> Snapshot {

@@ -508,7 +508,7 @@ fn a_change_is_shown_by_reference_with_its_size() {
     ]);
     let asked = stage.tool_call("c");
     assert_eq!(asked["edits"]["items"], edits);
-    assert_eq!(asked["toolInput"], "/w/a b.rs\n/w/new.rs");
+    assert_eq!(asked["toolInput"], "make all\n/w/a b.rs\n/w/new.rs");
     assert_eq!(
         stage.contents.kept,
         ["one\ntwo\n", "one\n2\n3\n", "x\n"].map(String::from)

@@ -1,10 +1,12 @@
 //! Who is there: `initialize` and `reconnect`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ahp_types::commands::*;
 use ahp_types::errors::ahp_error_codes;
 use ahp_types::{SUPPORTED_PROTOCOL_VERSIONS, negotiate_protocol_version};
+use ipc_proto::frame::MAX_AHP_BYTES;
 use serde_json::{Value, json};
 
 use super::super::identity::Identity;
@@ -46,18 +48,21 @@ impl Host {
         introduce(client, &params.client_id, name)?;
 
         let place = client.outbound().hold();
-        let mut snapshots = Vec::new();
-        for channel in &channels {
-            snapshots.extend(self.snapshot(client, channel).await);
-        }
-        let result = json!({
-            "protocolVersion": version,
-            "serverSeq": self.shared.sequencer.last_seq(),
-            "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
-            "snapshots": snapshots,
-            "completionTriggerCharacters": ["/"],
-        });
-        client.outbound().release(place, rpc::reply(&id, &result));
+        let reply = match self.snapshots(client, &channels).await {
+            Err(error) => rpc::error(&id, &error),
+            Ok(snapshots) => {
+                let head = json!({
+                    "protocolVersion": version,
+                    "serverSeq": self.shared.sequencer.last_seq(),
+                    "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
+                    "completionTriggerCharacters": ["/"],
+                });
+                let head = head.to_string();
+                let head = head.trim_end_matches('}');
+                rpc::reply_raw(&id, &format!(r#"{head},"snapshots":{snapshots}}}"#))
+            }
+        };
+        client.outbound().release(place, reply);
         Ok(None)
     }
 
@@ -85,7 +90,7 @@ impl Host {
         );
         let result = match replay {
             Replay::Actions { envelopes, missing } => {
-                for channel in params.subscriptions.iter().filter(|c| !missing.contains(c)) {
+                for channel in distinct(&params.subscriptions).filter(|c| !missing.contains(c)) {
                     self.attach(client, channel).await;
                 }
                 let missing = serde_json::to_string(&missing).unwrap_or_else(|_| "[]".into());
@@ -93,41 +98,73 @@ impl Host {
                     .iter()
                     .map(|e| String::from_utf8_lossy(e))
                     .collect();
-                format!(
+                Ok(format!(
                     r#"{{"type":"replay","actions":[{}],"missing":{missing}}}"#,
                     all.join(",")
-                )
+                ))
             }
             Replay::TooOld => {
-                let mut snapshots = Vec::new();
-                for channel in &params.subscriptions {
-                    snapshots.extend(self.snapshot(client, channel).await);
-                }
-                json!({"type": "snapshot", "snapshots": snapshots}).to_string()
+                let snapshots = self.snapshots(client, &params.subscriptions).await;
+                snapshots.map(|all| format!(r#"{{"type":"snapshot","snapshots":{all}}}"#))
             }
         };
-        client
-            .outbound()
-            .release(place, rpc::reply_raw(&id, &result));
+        let reply = match result {
+            Ok(result) => rpc::reply_raw(&id, &result),
+            Err(error) => rpc::error(&id, &error),
+        };
+        client.outbound().release(place, reply);
         Ok(None)
+    }
+
+    /// Subscribes to channels; the JSON of their snapshots, as a list. Long ones are encoded beside
+    /// everything else.
+    async fn snapshots(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        channels: &[String],
+    ) -> Result<String, RpcError> {
+        let mut all = String::from("[");
+        for channel in distinct(channels) {
+            let Some(snapshot) = self.snapshot(client, channel).await else {
+                continue;
+            };
+            let encoding = tokio::task::spawn_blocking(move || serde_json::to_string(&snapshot));
+            let failed = |why: &dyn std::fmt::Display| {
+                RpcError::internal(format!("the snapshot of {channel} failed: {why}"))
+            };
+            let encoded = encoding.await.map_err(|e| failed(&e))?;
+            if all.len() > 1 {
+                all.push(',');
+            }
+            all.push_str(&encoded.map_err(|e| failed(&e))?);
+            if all.len() > MAX_AHP_BYTES {
+                let words =
+                    "these channels are too large to be shown together; subscribe to one at a time";
+                return Err(RpcError::invalid_params(words));
+            }
+        }
+        all.push(']');
+        Ok(all)
     }
 
     /// Tells a session that a replay subscribed somebody to it.
     async fn attach(self: &Arc<Self>, client: &Arc<Client>, channel: &str) {
-        if let Some(session) = session_of_channel(channel) {
-            client.note_session(session);
+        if session_of_channel(channel).is_some() {
+            let client_attached = Input::Attached {
+                client: Arc::clone(client),
+            };
             // The session ended meanwhile; its channels are closed.
-            let _ = self
-                .to_session(
-                    client,
-                    channel,
-                    Input::Attached {
-                        client: Arc::clone(client),
-                    },
-                )
-                .await;
+            let _ = self.show(client, channel, client_attached).await;
         }
     }
+}
+
+/// Each once, in their order.
+fn distinct(channels: &[String]) -> impl Iterator<Item = &String> {
+    let mut seen = HashSet::new();
+    channels
+        .iter()
+        .filter(move |channel| seen.insert(channel.as_str()))
 }
 
 fn check_channels(channels: &[String]) -> Result<(), RpcError> {

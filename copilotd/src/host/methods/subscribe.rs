@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::super::rpc::{self, RpcError};
 use super::super::{Client, Host, ROOT};
-use crate::session::{Input, View, chat_uri, session_of_channel, session_uri};
+use crate::session::{Asked, Input, View, chat_uri, session_of_channel, session_uri};
 
 /// Longest a client may ask deltas to be held back.
 const MAX_LATENCY: Duration = Duration::from_secs(5);
@@ -25,8 +25,6 @@ impl Host {
         if channel == ROOT {
             return self.root_snapshot(client, |_| None);
         }
-        let session = session_of_channel(channel)?;
-        client.note_session(session);
         let (reply, snapshot) = oneshot::channel();
         let input = Input::Snapshot {
             client: Arc::clone(client),
@@ -34,7 +32,7 @@ impl Host {
             view: View::default(),
             reply,
         };
-        self.to_session(client, channel, input).await.ok()?;
+        self.show(client, channel, input).await.ok()?;
         snapshot.await.ok().flatten()
     }
 
@@ -82,21 +80,34 @@ impl Host {
             .map(|n| usize::try_from(n).unwrap_or(0));
         let latency = params.delivery.and_then(|d| d.max_latency_ms).unwrap_or(0);
         let latency = Duration::from_millis(u64::try_from(latency).unwrap_or(0)).min(MAX_LATENCY);
-        if let Some(session) = session_of_channel(&params.channel) {
-            client.note_session(session);
-        }
-        let input = Input::Subscribe {
+        let input = Input::Subscribe(Asked {
             client: Arc::clone(client),
             request_id: id,
             channel: params.channel.clone(),
             view: View { turns: view },
             latency,
-        };
-        self.to_session(client, &params.channel, input).await?;
+            looking: client.look().await,
+        });
+        self.show(client, &params.channel, input).await?;
         Ok(None)
     }
 
+    /// Hands a session a wish to see it. The session is told when the client leaves.
+    pub(super) async fn show(
+        self: &Arc<Self>,
+        client: &Arc<Client>,
+        channel: &str,
+        input: Input,
+    ) -> Result<(), RpcError> {
+        let handle = self.session_behind(client, channel).await?;
+        client.note_session(&handle.id);
+        let sent = handle.inputs.send(input).await;
+        sent.map_err(|_| RpcError::session_not_found(channel))
+    }
+
     pub(super) async fn unsubscribe(&self, client: &Client, channel: &str) {
+        // What it asked for before comes first.
+        let _looking = client.look().await;
         let sequencer = &self.shared.sequencer;
         sequencer.unsubscribe(channel, client.id());
         let Some(session) = session_of_channel(channel) else {
