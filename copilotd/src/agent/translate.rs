@@ -148,6 +148,14 @@ impl Call {
             input.get(key).and_then(Value::as_str).map(str::to_owned)
         };
         if !paths.is_empty() {
+            // What else it says it touches is decided about as well.
+            let located = self.locations.iter();
+            let located = located.filter_map(|l| Some(visible(l.get("path")?.as_str()?)));
+            for path in located {
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
             // A command is what is decided about, whatever it says that it will change.
             paths.splice(0..0, named("command"));
             return Some(paths.join("\n"));

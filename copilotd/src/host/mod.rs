@@ -54,6 +54,9 @@ pub enum NotCreated {
     /// There is one of this id.
     #[error("there is a session of this id already")]
     Exists,
+    /// The store does not take it.
+    #[error("the session could not be kept, so it was not created; see `copilot daemon logs`")]
+    Unkept,
     /// It is not known whether there is one of this id.
     #[error("it cannot be known whether there is a session of this id already: {0}")]
     Unreadable(String),
@@ -259,7 +262,8 @@ impl Host {
         if self.live(&new.id).is_some() || self.is_stored(&new.id).await? {
             return Err(NotCreated::Exists);
         }
-        let (handle, task) = session::start(new, Arc::clone(&self.shared)).await;
+        let started = session::start(new, Arc::clone(&self.shared)).await;
+        let (handle, task) = started.ok_or(NotCreated::Unkept)?;
         let (id, summary) = (Arc::clone(&handle.id), handle.summary());
         self.admit_handle(handle, task);
         self.shared.notify_root(

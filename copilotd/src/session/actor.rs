@@ -79,6 +79,8 @@ pub(super) struct Actor {
     /// The oldest turn that each client has, for pages without a cursor.
     pub(super) windows: std::collections::HashMap<u64, String>,
     summary: Arc<Mutex<SessionSummary>>,
+    /// A step could not be kept: the session goes on with what was kept before, or not at all.
+    pub(super) unkept_step: bool,
     /// Actions that are not in the store yet.
     pub(super) unkept: Unkept,
     pub(super) kept_extras: Option<Extras>,
@@ -156,6 +158,7 @@ impl Actor {
             views: Views::default(),
             windows: std::collections::HashMap::new(),
             summary,
+            unkept_step: false,
             unkept: Unkept::default(),
             kept_extras: None,
             kept_summary: None,
@@ -228,6 +231,10 @@ impl Actor {
         self.commit(was_interrupted).await;
         self.undo.go_on();
         loop {
+            if self.unkept_step {
+                self.give_up().await;
+                return;
+            }
             let deadline = self.turn.as_ref().and_then(Turn::cancel_deadline);
             let start_deadline = self
                 .agent
@@ -701,6 +708,23 @@ impl Actor {
         );
     }
 
+    /// Leaves memory because a step could not be kept. Who looks is told, and finds what was kept.
+    async fn give_up(&mut self) {
+        self.stop_agent().await;
+        self.undo.rest().await;
+        self.show_nobody();
+        let sequencer = &self.model.shared.sequencer;
+        for channel in [&self.model.session_uri, &self.model.chat_uri] {
+            let reason = "what happened last could not be kept, so it did not happen; see \
+                          `copilot daemon logs`, and restart the daemon if it happens again";
+            sequencer.close_with(channel, reason);
+        }
+        let late = self.inbox.close().await;
+        if let Some(host) = self.model.shared.host() {
+            host.parked(&self.model.id, late).await;
+        }
+    }
+
     /// Ends the agent because the daemon ends. A running turn is interrupted, not lost.
     async fn suspend(&mut self) {
         self.stop_agent().await;
@@ -728,6 +752,7 @@ impl Actor {
         self.record(by, Event::SessionDeleted { title });
         let mut operations = std::mem::take(&mut self.pending_operations);
         operations.push(Operation::Delete);
+        // What is not gone from the store is there again after a restart; that is in the log.
         self.keep(operations, true).await;
         self.remove_scratch();
         self.undo.forget().await;

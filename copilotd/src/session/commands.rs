@@ -63,7 +63,7 @@ struct Known {
     by: By,
 }
 
-const KNOWN: [Known; 6] = [
+const KNOWN: [Known; 10] = [
     Known {
         name: "mode",
         argument: "NAME",
@@ -98,6 +98,30 @@ const KNOWN: [Known; 6] = [
         name: "remote",
         argument: "[on|off]",
         description: "watch and steer this session from another device",
+        by: By::Terminal,
+    },
+    Known {
+        name: "cancel",
+        argument: "",
+        description: "interrupt what runs",
+        by: By::Terminal,
+    },
+    Known {
+        name: "older",
+        argument: "",
+        description: "show earlier turns",
+        by: By::Terminal,
+    },
+    Known {
+        name: "exit",
+        argument: "",
+        description: "leave the session, which goes on",
+        by: By::Terminal,
+    },
+    Known {
+        name: "help",
+        argument: "",
+        description: "show keys and commands",
         by: By::Terminal,
     },
 ];
@@ -521,6 +545,10 @@ mod tests {
                     "/undo ",
                     "/allow-all ",
                     "/remote ",
+                    "/cancel",
+                    "/older",
+                    "/exit",
+                    "/help",
                 ],
             ),
             (Trust::Remote, "/re", &["/rename ", "/remote "]),

@@ -108,8 +108,12 @@ impl Actor {
         let durable = durable || !self.pending_operations.is_empty();
         let mut operations = std::mem::take(&mut self.pending_operations);
         operations.extend(self.operations(durable));
-        if !operations.is_empty() {
-            self.keep(operations, durable).await;
+        if !operations.is_empty() && !self.keep(operations, durable).await {
+            // Nobody is told of what a restart would undo.
+            self.unkept_step = true;
+        }
+        if self.unkept_step {
+            return;
         }
         points.reached("before-echo");
         self.turn_devices_over();
@@ -225,19 +229,20 @@ impl Actor {
         })
     }
 
-    /// The first thing that is kept of a new session.
-    pub(super) async fn keep_first(&mut self) {
+    /// The first thing that is kept of a new session; `false` when it is not.
+    pub(super) async fn keep_first(&mut self) -> bool {
         let extras = self.extras();
         let mut operations = std::mem::take(&mut self.pending_operations);
         operations.extend(self.state_operation(&extras));
         self.kept_extras = Some(extras);
         operations.extend(self.summary_operation());
-        self.keep(operations, true).await;
+        self.keep(operations, true).await
     }
 
     /// Gives a batch to the store. While the disk is full this waits, for as long as it takes: the
     /// store goes on by itself when there is room, and inputs are refused before they get here.
-    pub(super) async fn keep(&mut self, operations: Vec<Operation>, durable: bool) {
+    /// `false`: the store does not take it, and will not.
+    pub(super) async fn keep(&mut self, operations: Vec<Operation>, durable: bool) -> bool {
         let store = self.model.shared.store.clone();
         let session = self.model.id.clone();
         self.looked_at_meanwhile(store.room()).await;
@@ -247,18 +252,19 @@ impl Actor {
             operations,
         });
         pause::reached("after-append");
-        match committed {
+        let failure = match committed {
             Ok(committed) if durable => {
-                if let Err(error) = self.looked_at_meanwhile(committed).await {
-                    tracing::error!(session = %self.model.id, %error, "a step could not be kept");
-                }
+                let kept = self.looked_at_meanwhile(committed).await;
                 pause::reached("after-commit");
+                kept.err().map(|error| error.to_string())
             }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(session = %self.model.id, %error, "a step could not be kept")
-            }
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &failure {
+            tracing::error!(session = %self.model.id, %error, "a step could not be kept");
         }
+        failure.is_none()
     }
 
     /// Waits for the store. While the disk fails people can look at the session all the same, and

@@ -263,17 +263,19 @@ pub fn session_of_channel(channel: &str) -> Option<&str> {
     rest.split('/').next().filter(|id| !id.is_empty())
 }
 
-/// Starts the actor of a new session, once the store has it.
+/// Starts the actor of a new session, once the store has it; `None` when it does not take it.
 pub async fn start(
     new: NewSession,
     shared: Arc<Shared>,
-) -> (SessionHandle, tokio::task::JoinHandle<()>) {
+) -> Option<(SessionHandle, tokio::task::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::channel(INPUTS_WAITING);
     let inbox = inbox::Inbox::new(receiver);
     let mut actor = actor::Actor::new(new, shared, sender.downgrade(), inbox);
-    actor.keep_first().await;
+    if !actor.keep_first().await {
+        return None;
+    }
     actor.announce_remote();
-    spawn(actor, sender)
+    Some(spawn(actor, sender))
 }
 
 /// Starts the actor of a session that was kept.

@@ -62,6 +62,10 @@ async fn everybody_is_offered_what_the_host_carries_out_and_told_what_is_not_for
         ("/undo [N]".to_owned(), here("undo")),
         ("/allow-all [on|off]".to_owned(), here("allow-all")),
         ("/remote [on|off]".to_owned(), here("remote")),
+        ("/cancel".to_owned(), here("cancel")),
+        ("/older".to_owned(), here("older")),
+        ("/exit".to_owned(), here("exit")),
+        ("/help".to_owned(), here("help")),
     ];
     assert_eq!(offered(&mut device, &session, "/").await, for_device);
     let names: Vec<String> = offered(&mut person, &session, "/")

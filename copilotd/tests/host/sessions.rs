@@ -403,3 +403,25 @@ async fn only_content_of_sessions_can_be_read() {
         assert_eq!(refused_with, code, "{uri}: {words}");
     }
 }
+
+#[tokio::test]
+async fn what_the_store_does_not_take_is_not_acknowledged() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let session = a.create(&world, json!({})).await;
+    // As after a defect of the thread that writes: it takes nothing any more.
+    world.host.shared.store.close();
+    let title = json!({"type": "session/titleChanged", "title": "Never kept"});
+    a.dispatch(&session, title).await;
+    let reason = a.closed().await;
+    assert!(reason.contains("could not be kept"), "{reason}");
+    assert!(!reason.contains("Never kept"), "{reason}");
+
+    let mut b = world.client("terminal B").await;
+    let error = b
+        .request("createSession", world.new_session(&new_uri(), json!({})))
+        .await
+        .unwrap_err();
+    let words = error["message"].as_str().unwrap();
+    assert!(words.contains("could not be kept"), "{words}");
+}

@@ -73,8 +73,8 @@ impl Host {
                     message,
                 ))
             }
-            Err(unreadable @ NotCreated::Unreadable(_)) => {
-                Err(RpcError::internal(unreadable.to_string()))
+            Err(why @ (NotCreated::Unreadable(_) | NotCreated::Unkept)) => {
+                Err(RpcError::internal(why.to_string()))
             }
         }
     }
