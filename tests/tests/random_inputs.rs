@@ -2,11 +2,13 @@
 //! end everybody has the same state, the store has it too, and every input took effect once or was
 //! rejected with a reason.
 
+use std::collections::HashMap;
+
 use ahp_types::state::{
     ChatInputQuestion, ChatState, ResponsePart, SessionState, ToolCallState, TurnState,
 };
 use copilot_tests::attached::{
-    Attached, confirmed, message, open_input, open_permission, turn_started,
+    Attached, confirmed, message, mode_of, open_input, open_permission, turn_started,
 };
 use copilot_tests::{Client, Home, Random, Scenario, say, tool, until};
 use serde_json::{Value, json};
@@ -432,8 +434,12 @@ impl Room {
                 }
                 None => return 0,
             },
-            86..92 => json!({"type": "session/titleChanged", "title": text}),
-            92..95 => json!({"type": "chat/draftChanged", "draft": message(&text)}),
+            86..90 => json!({"type": "session/titleChanged", "title": text}),
+            90..93 => {
+                let mode = random.one_of(&["interactive", "plan"]);
+                json!({"type": "session/configChanged", "config": {"mode": mode}})
+            }
+            93..95 => json!({"type": "chat/draftChanged", "draft": message(&text)}),
             _ => match chat
                 .turns
                 .last()
@@ -522,6 +528,8 @@ impl Room {
                 Outcome::Accepted => assert_eq!(mentions, 1, "{what}"),
             }
         }
+        self.check_answers(&chat);
+        self.check_settings();
         let calls: Vec<&ToolCallState> = chat
             .turns
             .iter()
@@ -543,6 +551,73 @@ impl Room {
             self.screens[0].attached.describe()
         );
     }
+}
+
+impl Room {
+    /// Of all who answered a request one counts, and what they chose is what the request says.
+    fn check_answers(&self, chat: &ChatState) {
+        let told = json!(chat.turns);
+        let mut counted: HashMap<&str, &Sent> = HashMap::new();
+        for sent in &self.sent {
+            let id = match sent.kind() {
+                "chat/toolCallConfirmed" => &sent.action["toolCallId"],
+                "chat/inputCompleted" => &sent.action["requestId"],
+                _ => continue,
+            };
+            let what = || format!("{sent:?}\n{}", self.screens[0].attached.describe());
+            assert_ne!(sent.outcome, Outcome::Open, "nobody said: {}", what());
+            let id = id.as_str().unwrap();
+            // Every folder is asked about by the same name.
+            if sent.outcome != Outcome::Accepted || id == "trust" {
+                continue;
+            }
+            // A command that was cut off is shown without what was chosen; that is in the answers.
+            let remembered = self.screens[0].attached.meta()["copilot.answers"][id].clone();
+            let choice = answer_shown(&told, id)
+                .filter(|shown| !shown.is_null())
+                .or_else(|| remembered.get("choice").cloned())
+                .unwrap_or_else(|| panic!("lost: {}", what()));
+            let given = match sent.kind() {
+                "chat/toolCallConfirmed" => &sent.action["selectedOptionId"],
+                _ => &sent.action["response"],
+            };
+            assert_eq!(choice, *given, "{}", what());
+            if let Some(other) = counted.insert(id, sent) {
+                assert_eq!(other.action, sent.action, "two answers count: {other:?}");
+            }
+        }
+    }
+
+    /// The title and the mode are what somebody set, and nobody was refused without a word.
+    fn check_settings(&self) {
+        let session = self.screens[0].attached.session();
+        let mode = mode_of(session);
+        for (kind, now, of) in [
+            ("session/titleChanged", &session.title, "/title"),
+            ("session/configChanged", &mode, "/config/mode"),
+        ] {
+            let all = || self.sent.iter().filter(|sent| sent.kind() == kind);
+            let sets_it = |sent: &Sent| {
+                !matches!(sent.outcome, Outcome::Rejected(_))
+                    && sent.action.pointer(of) == Some(&json!(now))
+            };
+            if all().any(|sent| sent.outcome == Outcome::Accepted) {
+                assert!(all().any(sets_it), "{kind}: nobody set {now}");
+            }
+        }
+    }
+}
+
+/// What was chosen of a permission, or became of a question, as the turns show it.
+fn answer_shown(turns: &Value, id: &str) -> Option<Value> {
+    let parts = turns.as_array()?.iter();
+    let mut parts = parts.flat_map(|turn| turn["responseParts"].as_array().into_iter().flatten());
+    parts.find_map(|part| {
+        if part["toolCall"]["toolCallId"] == id {
+            return Some(part["toolCall"]["selectedOption"]["id"].clone());
+        }
+        (part["request"]["id"] == id).then(|| part["response"].clone())
+    })
 }
 
 fn pending(kind: &str, id: &str, text: &str) -> Value {
