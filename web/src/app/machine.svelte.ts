@@ -93,7 +93,7 @@ export class Machine {
     };
     const clientId = `web-${crypto.randomUUID()}`;
     this.client = new AhpClient(clientId, deviceName, listener, MAX_OUT_BYTES);
-    this.outbox = new Outbox(paired.machineId, database, this.client);
+    this.outbox = new Outbox(paired.machineId, database, this.client, () => navigator.onLine);
     this.transport = new MachineLink(paired, own, deviceName, relay, {
       state: (state) => {
         this.link = state;
@@ -145,6 +145,7 @@ export class Machine {
 
   nudge(): void {
     this.transport.nudge();
+    void this.outbox.flush();
   }
 
   stop(): void {

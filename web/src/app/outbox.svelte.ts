@@ -52,6 +52,8 @@ export class Outbox {
     private readonly machineId: string,
     private readonly database: Database,
     private readonly client: AhpClient,
+    /** Whether the device has a network at all. A connection outlives it for a while. */
+    private readonly isOnline: () => boolean,
   ) {}
 
   /** Sends again what an earlier page left. */
@@ -86,8 +88,8 @@ export class Outbox {
 
   async put(entry: Entry): Promise<void> {
     // What waits goes first.
-    const item: OutboxItem =
-      this.client.isReady && !this.items.some(waits) ? entry : { ...entry, unsent: true };
+    const goes = this.isConnected() && !this.items.some(waits);
+    const item: OutboxItem = goes ? entry : { ...entry, unsent: true };
     this.items = [...this.items.filter((other) => keyOf(other) !== keyOf(entry)), item];
     // Nobody's tap waits for a disk. Without room to keep it, it goes out while the page lives.
     const kept = this.keep(item);
@@ -110,7 +112,7 @@ export class Outbox {
     try {
       for (;;) {
         const item = this.items.find(waits);
-        if (!item || !this.client.isReady) return;
+        if (!item || !this.isConnected()) return;
         const { unsent: _, ...entry } = item;
         this.replace(item, entry);
         // Another tab took it back, or saw it arrive.
@@ -159,6 +161,10 @@ export class Outbox {
   /** What was chosen here about a request, when it counted. */
   acceptedFor(session: string, id: string): string | undefined {
     return this.accepted.get(keyOf({ session, id }));
+  }
+
+  private isConnected(): boolean {
+    return this.client.isReady && this.isOnline();
   }
 
   private path(name: Name): string {

@@ -43,8 +43,14 @@ function start(kept: Record<string, OutboxItem> = {}) {
       return Promise.resolve();
     },
   };
-  const outbox = new Outbox("m", database as unknown as Database, client as unknown as AhpClient);
-  return { outbox, client, disk, events, answers };
+  const device = { online: true };
+  const outbox = new Outbox(
+    "m",
+    database as unknown as Database,
+    client as unknown as AhpClient,
+    () => device.online,
+  );
+  return { outbox, client, device, disk, events, answers };
 }
 
 const other = (id: string, session = "1"): Entry => ({
@@ -131,6 +137,16 @@ describe("what was typed without a connection", () => {
     expect(events).toEqual(["kept m/1/b", "sent b"]);
     expect(await outbox.takeBack(other("b"))).toBe(false);
     expect(outbox.items).toHaveLength(1);
+  });
+
+  it("waits as well when the connection does not know yet that the network is gone", async () => {
+    const { outbox, device, events } = start();
+    device.online = false;
+    await outbox.put(other("a"));
+    expect(events).toEqual(["kept m/1/a unsent"]);
+    device.online = true;
+    await outbox.flush();
+    expect(events.at(-1)).toBe("sent a");
   });
 
   it("can be taken back after a reload, unless it may have arrived", async () => {
