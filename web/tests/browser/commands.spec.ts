@@ -37,8 +37,14 @@ test("commands are offered, picked and carried out", async ({ page, start }) => 
   await expect(marked).not.toHaveText(first!);
   await field.press("ArrowUp");
   await expect(marked).toHaveText(first!);
-  await field.press("Escape");
+  // In the list itself the keys mean the same.
+  await field.press("Shift+Tab");
+  await expect(offered).toBeFocused();
+  await offered.press("ArrowDown");
+  await expect(marked).not.toHaveText(first!);
+  await offered.press("Escape");
   await expect(offered).toBeHidden();
+  await expect(field).toBeFocused();
   await field.fill("/mo");
   await expect(offered.getByRole("option")).toHaveCount(1);
   await field.press("Enter");
