@@ -169,16 +169,15 @@ const QUESTIONS: Asks<(String, String)> = Asks {
     makes: reached,
 };
 
-/// The agent flushes what it writes to the disk.
 const PERMISSIONS: Asks<String> = Asks {
     prompt: "write",
-    figure: "a yes on a device to the file written and on disk",
+    figure: "a yes on a device to the agent writing the file",
     wait: wait_for_file,
     answer: |turn, call| confirmed(turn, call, "allow-once"),
     makes: file,
 };
 
-/// Sees files come into being in the project, as the kernel tells it.
+/// Sees files begin to be in the project, as the kernel tells it.
 struct Made {
     events: std::sync::mpsc::Receiver<notify::Result<notify::Event>>,
     _watcher: notify::RecommendedWatcher,
@@ -201,7 +200,13 @@ impl Made {
         loop {
             let event = self.events.recv_timeout(copilot_tests::DEADLINE);
             let event = event.expect("something happens").expect("an event");
-            if event.paths.iter().any(|path| path.ends_with(name)) {
+            // A tool writes beside a file first, under a name that begins with the file's.
+            let beside = format!(".{name}.");
+            let is_it = |path: &std::path::PathBuf| {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                file == name || file.starts_with(&beside)
+            };
+            if event.paths.iter().any(is_it) {
                 return;
             }
         }

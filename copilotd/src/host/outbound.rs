@@ -229,7 +229,8 @@ impl Outbound {
             return;
         }
         let merge = merge_always || queue.bytes > MERGE_ABOVE_BYTES;
-        let added = item.len();
+        // What is merged is counted by its text, as it is when it is sent.
+        let before = queue.items.back().map_or(0, Item::len);
         let merged = match (queue.items.back_mut(), &item.delta) {
             (
                 Some(Item {
@@ -247,10 +248,13 @@ impl Outbound {
             }
             _ => false,
         };
-        if !merged {
+        if merged {
+            let after = queue.items.back().map_or(0, Item::len);
+            queue.bytes = (queue.bytes + after).saturating_sub(before);
+        } else {
+            queue.bytes += item.len();
             queue.items.push_back(item);
         }
-        queue.bytes += added;
         drop(queue);
         self.changed.notify_one();
     }
@@ -424,6 +428,19 @@ mod tests {
             all[0].contains(r#""content":"ab""#) && all[0].contains(r#""serverSeq":2"#),
             "{all:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn however_much_was_merged_nothing_waits_when_all_is_sent() {
+        let outbound = Outbound::default();
+        for round in 0..100 {
+            for seq in 0..100 {
+                push(&outbound, "\n\"", round * 100 + seq, Duration::from_millis(1));
+            }
+            assert!(outbound.waiting_bytes() > 0);
+            assert_eq!(sent(outbound.next().await).len(), 1);
+            assert_eq!(outbound.waiting_bytes(), 0, "round {round}");
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahp_types::actions::*;
 use ahp_types::common::JsonObject;
@@ -35,6 +35,9 @@ use crate::host::{Client, Shared, rpc};
 use crate::pause;
 use crate::permissions::{AllowAll, Rule, RuleSet};
 use crate::store::Operation;
+
+/// How long a session works off what its agent says before another task of the daemon has its turn.
+const SLICE: Duration = Duration::from_micros(500);
 
 /// Why an input that nothing speaks against is rejected all the same.
 const NO_EFFECT: &str = "this changes nothing";
@@ -230,6 +233,7 @@ impl Actor {
         let was_interrupted = !self.model.completed.is_empty();
         self.commit(was_interrupted).await;
         self.undo.go_on();
+        let mut worked_since = Instant::now();
         loop {
             if self.unkept_step {
                 self.give_up().await;
@@ -284,9 +288,16 @@ impl Actor {
                 }
                 event = AgentConnection::next(&mut self.agent) => {
                     self.agent_event(event);
-                    self.settle();
+                    if !self.said_only_text() {
+                        self.settle();
+                    }
                     let durable = !self.model.completed.is_empty();
                     self.commit(durable).await;
+                    // However much it says, the others have their turn.
+                    if worked_since.elapsed() > SLICE {
+                        tokio::task::yield_now().await;
+                        worked_since = Instant::now();
+                    }
                 }
                 () = self.views.encoded() => {
                     self.show_waiting().await;

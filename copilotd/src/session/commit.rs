@@ -96,6 +96,7 @@ impl Actor {
     /// Keeps, publishes and tells what this step did. With `durable` it returns when a crash of the
     /// machine cannot undo it any more.
     pub(super) async fn commit(&mut self, durable: bool) {
+        let only_text = !durable && self.said_only_text();
         let outbox = std::mem::take(&mut self.model.outbox);
         let points = Points::of(&outbox);
         points.reached("before-append");
@@ -107,7 +108,9 @@ impl Actor {
         // decided is in the audit before anybody is told.
         let durable = durable || !self.pending_operations.is_empty();
         let mut operations = std::mem::take(&mut self.pending_operations);
-        operations.extend(self.operations(durable));
+        if !only_text || !self.unkept.is_only_text() {
+            operations.extend(self.operations(durable));
+        }
         if !operations.is_empty() && !self.keep(operations, durable).await {
             // Nobody is told of what a restart would undo.
             self.unkept_step = true;
@@ -135,11 +138,23 @@ impl Actor {
         }
         self.catch_up();
         points.reached("after-echo");
-        self.publish_summary();
-        self.tell_desktop();
+        if !only_text {
+            self.publish_summary();
+            self.tell_desktop();
+        }
         points.reached("before-agent");
         self.flush_agent();
         points.reached("after-agent");
+    }
+
+    /// Whether all that this step did is to append to a text. Nothing follows from that, and it is
+    /// what happens most.
+    pub(super) fn said_only_text(&self) -> bool {
+        let outbox = &self.model.outbox;
+        !outbox.is_empty()
+            && outbox.iter().all(|outgoing| is_text(&outgoing.action))
+            && self.model.completed.is_empty()
+            && self.pending_operations.is_empty()
     }
 
     /// What the store is to do about this step.
