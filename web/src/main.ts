@@ -4,6 +4,7 @@ import { registerWorker } from "./app/worker";
 import Page from "./ui/Page.svelte";
 import "./ui/style.css";
 
-mount(Page, { target: document.getElementById("app")! });
+// Reading what is kept takes longer than anything else until it is on the screen.
 void app.start();
+mount(Page, { target: document.getElementById("app")! });
 registerWorker((use) => app.offerNewVersion(use));

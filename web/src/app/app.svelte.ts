@@ -10,7 +10,7 @@ import {
 import type { KeyPair } from "../link/noise";
 import { pair, type Paired } from "../link/pairing";
 import { forgetDevice, Relay, type MachinePresence, type RelayState } from "../link/relay";
-import { Database } from "./database";
+import { Database, type PairedMachine } from "./database";
 import { Machine } from "./machine.svelte";
 import { texts } from "./texts";
 import { oneLine } from "./visible";
@@ -114,13 +114,19 @@ export class App {
     });
     try {
       this.database = await Database.open();
-      this.own = await this.database.deviceKey();
+      // Each of these is a round through another thread: what is kept shall be seen at once.
+      const [own, name, machines] = await Promise.all([
+        this.database.deviceKey(),
+        this.database.setting("name"),
+        this.database.machines(),
+      ]);
+      this.own = own;
+      this.deviceName = name ?? defaultName();
+      await this.load(machines);
     } catch {
       this.broken = texts.pairUnsupported;
       return;
     }
-    this.deviceName = (await this.database.setting("name")) ?? defaultName();
-    await this.load();
     this.ready = true;
     if (this.machines.length > 0) this.link.start();
   }
@@ -131,8 +137,8 @@ export class App {
     for (const machine of this.machines) machine.nudge();
   }
 
-  private async load(): Promise<void> {
-    for (const paired of await this.database.machines()) {
+  private async load(kept: PairedMachine[]): Promise<void> {
+    for (const paired of kept) {
       if (this.machines.some((machine) => machine.id === paired.machineId)) continue;
       const machine = new Machine(paired, this.own, this.deviceName, this.link, this.database, {
         announce: (summary) => {
@@ -215,7 +221,7 @@ export class App {
     // The same machine may have made itself new keys.
     this.machine(link.machineId)?.stop();
     this.machines = this.machines.filter((machine) => machine.id !== link.machineId);
-    await this.load();
+    await this.load(await this.database.machines());
     this.link.stop();
     this.link.start();
     return paired;

@@ -127,12 +127,13 @@ export class Machine {
 
   /** Paints what this device remembers, then sends what it still owes. */
   async restore(): Promise<void> {
+    const typed = this.outbox.read();
     const kept = await this.database.openAll<SessionSummary>("cache", `list/${this.id}/`);
     for (const { value } of kept) {
       const id = idOf(value.resource);
       if (!this.sessions.has(id)) this.sessions.set(id, value);
     }
-    await this.outbox.restore((session) => this.sessions.has(session));
+    await this.outbox.restore(await typed, (session) => this.sessions.has(session));
   }
 
   present(presence: MachinePresence | undefined, relayOnline: boolean): void {

@@ -40,6 +40,8 @@ type Name = Pick<Entry, "session" | "id">;
 const keyOf = ({ session, id }: Name): string => `${session}/${id}`;
 const waits = (item: OutboxItem): boolean => item.unsent === true && item.rejected === undefined;
 
+type Kept = { key: string; value: OutboxItem };
+
 export class Outbox {
   items = $state.raw<OutboxItem[]>([]);
   /** What was chosen on this page and counted. */
@@ -56,9 +58,13 @@ export class Outbox {
     private readonly isOnline: () => boolean,
   ) {}
 
+  /** What is kept, for `restore`. */
+  read(): Promise<Kept[]> {
+    return this.database.openAll<OutboxItem>("outbox", `${this.machineId}/`);
+  }
+
   /** Sends again what an earlier page left. */
-  async restore(isKnown: (session: string) => boolean): Promise<void> {
-    const kept = await this.database.openAll<OutboxItem>("outbox", `${this.machineId}/`);
+  async restore(kept: Kept[], isKnown: (session: string) => boolean): Promise<void> {
     const items: OutboxItem[] = [];
     for (const { key, value } of kept) {
       // A tap that came too late was told of; one on a session that is gone is nobody's any more.

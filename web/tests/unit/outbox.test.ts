@@ -90,7 +90,7 @@ describe("Outbox", () => {
 
   it("reads what earlier versions kept without its session", async () => {
     const { outbox, disk, events } = start({ "m/a": other("a"), "m/2/b": other("b", "2") });
-    await outbox.restore(() => true);
+    await outbox.restore(await outbox.read(), () => true);
     expect([...disk.keys()].sort()).toEqual(["m/1/a", "m/2/b"]);
     expect(events.filter((event) => event.startsWith("sent"))).toEqual([
       "sent a again",
@@ -101,7 +101,7 @@ describe("Outbox", () => {
   it("does not set a mode or a name again that an earlier version kept", async () => {
     const mode = { ...entry, id: "mode-1", action: { type: "session/configChanged" } };
     const { outbox, disk, events } = start({ "m/mode-1": mode });
-    await outbox.restore(() => true);
+    await outbox.restore(await outbox.read(), () => true);
     expect(disk.size).toBe(0);
     expect(events).toEqual(["removed m/mode-1"]);
   });
@@ -114,7 +114,7 @@ describe("Outbox", () => {
       "m/gone/answer": { ...other("answer", "gone"), kind: "answer", ...refused },
       "m/gone/stop": { ...other("stop", "gone"), kind: "other", ...refused },
     });
-    await outbox.restore((session) => session === "1");
+    await outbox.restore(await outbox.read(), (session) => session === "1");
     const left = outbox.items.map(({ session, id }) => `${session}/${id}`);
     expect(left).toEqual(["1/prompt", "gone/answer"]);
   });
@@ -155,7 +155,7 @@ describe("what was typed without a connection", () => {
       "m/1/b": other("b"),
     });
     client.isReady = false;
-    await outbox.restore(() => true);
+    await outbox.restore(await outbox.read(), () => true);
     expect(events).toEqual(["sent b again"]);
     expect(await outbox.takeBack(other("b"))).toBe(false);
     expect(await outbox.takeBack(other("a"))).toBe(true);
