@@ -5,6 +5,7 @@ import Page from "./ui/Page.svelte";
 import "./ui/style.css";
 
 // Reading what is kept takes longer than anything else until it is on the screen.
-void app.start();
+const started = app.start();
 mount(Page, { target: document.getElementById("app")! });
+void started.then(() => document.getElementById("launch")?.remove());
 registerWorker((use) => app.offerNewVersion(use));
