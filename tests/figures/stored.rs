@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use copilot_tests::attached::Attached;
-use copilot_tests::{Client, Home, Scenario, say};
+use copilot_tests::{Client, Home, Scenario, say, until};
 use serde_json::json;
 
 use crate::measure::{figure, mib, times};
@@ -15,8 +15,7 @@ const TURNS: usize = 5000;
 pub(crate) fn a_thousand_sessions_and_five_thousand_turns() {
     let home = Home::new(Scenario::new().on("turn", [say("Said.")]));
     home.start_daemon();
-    home.copilot(&["daemon", "stop"]).expect_code(0);
-    home.start_daemon();
+    restart(&home);
     let without = watch(&home, "nothing stored");
 
     let mut client = Client::connect(&home, "many");
@@ -29,8 +28,7 @@ pub(crate) fn a_thousand_sessions_and_five_thousand_turns() {
         client = session.client;
     }
     drop(client);
-    home.copilot(&["daemon", "stop"]).expect_code(0);
-    home.start_daemon();
+    restart(&home);
     let with = watch(&home, "a thousand stored sessions");
     let added = with.saturating_sub(without);
     figure("a thousand stored sessions add", &mib(added));
@@ -48,8 +46,7 @@ pub(crate) fn a_thousand_sessions_and_five_thousand_turns() {
     let newest = format!("turn {}", TURNS - 1);
     let attach = |stop_first: bool| {
         if stop_first {
-            home.copilot(&["daemon", "stop"]).expect_code(0);
-            home.start_daemon();
+            restart(&home);
         }
         let begin = Instant::now();
         let terminal = home.terminal(&["attach", &id]);
@@ -62,4 +59,13 @@ pub(crate) fn a_thousand_sessions_and_five_thousand_turns() {
     times("attach to 5,000 turns, in memory", from_memory);
     let from_store = (0..5).map(|_| attach(true)).collect();
     times("attach to 5,000 turns, from the store", from_store);
+}
+
+/// Another daemon, when the one before is gone.
+fn restart(home: &Home) {
+    home.copilot(&["daemon", "stop"]).expect_code(0);
+    until("the end of the daemon", || {
+        home.daemons().is_empty().then_some(())
+    });
+    home.start_daemon();
 }

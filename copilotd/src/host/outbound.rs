@@ -435,7 +435,12 @@ mod tests {
         let outbound = Outbound::default();
         for round in 0..100 {
             for seq in 0..100 {
-                push(&outbound, "\n\"", round * 100 + seq, Duration::from_millis(1));
+                push(
+                    &outbound,
+                    "\n\"",
+                    round * 100 + seq,
+                    Duration::from_millis(1),
+                );
             }
             assert!(outbound.waiting_bytes() > 0);
             assert_eq!(sent(outbound.next().await).len(), 1);
