@@ -1,8 +1,11 @@
-import { Database } from "./app/database";
+import { mount } from "svelte";
+import { app } from "./app/app.svelte";
+import { registerWorker } from "./app/worker";
+import Page from "./ui/Page.svelte";
 import "./ui/style.css";
 
-// What is kept is read while the rest of the page is loaded: both take their time.
-const kept = Database.begin();
-// Whoever shows the page tells what went wrong.
-kept.catch(() => undefined);
-void import("./page").then(({ show }) => show(kept));
+// Reading what is kept takes longer than anything else until it is on the screen.
+const started = app.start();
+mount(Page, { target: document.getElementById("app")! });
+void started.then(() => document.getElementById("launch")?.remove());
+registerWorker((use) => app.offerNewVersion(use));

@@ -10,7 +10,7 @@ import {
 import type { KeyPair } from "../link/noise";
 import { pair, type Paired } from "../link/pairing";
 import { forgetDevice, Relay, type MachinePresence, type RelayState } from "../link/relay";
-import { type Database, type Kept, type PairedMachine } from "./database";
+import { Database, type PairedMachine } from "./database";
 import { Machine } from "./machine.svelte";
 import { texts } from "./texts";
 import { oneLine } from "./visible";
@@ -96,8 +96,7 @@ export class App {
     );
   }
 
-  /** Shows what is kept, and connects. */
-  async start(kept: Promise<Kept>): Promise<void> {
+  async start(): Promise<void> {
     this.route = routeOf(location.hash);
     addEventListener("hashchange", () => {
       this.route = routeOf(location.hash);
@@ -114,8 +113,13 @@ export class App {
       else for (const machine of this.machines) machine.keepCopies();
     });
     try {
-      const { database, own, name, machines } = await kept;
-      this.database = database;
+      this.database = await Database.open();
+      // Each of these is a round through another thread: what is kept shall be seen at once.
+      const [own, name, machines] = await Promise.all([
+        this.database.deviceKey(),
+        this.database.setting("name"),
+        this.database.machines(),
+      ]);
       this.own = own;
       this.deviceName = name ?? defaultName();
       await this.load(machines);

@@ -23,14 +23,6 @@ export interface PairedMachine {
   pairedAt: string;
 }
 
-/** What the page begins with. */
-export interface Kept {
-  database: Database;
-  own: KeyPair;
-  name: string | undefined;
-  machines: PairedMachine[];
-}
-
 interface Sealed {
   iv: Bytes;
   data: ArrayBuffer;
@@ -64,17 +56,6 @@ export class Database {
       crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]),
     );
     return new Database(db, cacheKey);
-  }
-
-  /** Opens it and reads what the page begins with, at once: each is a round through another thread. */
-  static async begin(): Promise<Kept> {
-    const database = await Database.open();
-    const [own, name, machines] = await Promise.all([
-      database.deviceKey(),
-      database.setting("name"),
-      database.machines(),
-    ]);
-    return { database, own, name, machines };
   }
 
   /** The stored value, or a new one stored; two tabs that ask at once get the same. */
