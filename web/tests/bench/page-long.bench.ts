@@ -71,11 +71,22 @@ test("ten minutes of streaming", async ({ page, start, browser }) => {
   const { socket } = JSON.parse(stdout) as { socket: string };
   const local = await Local.attach(socket, session);
 
-  // Of the processes that render, the one that has something to do.
+  // Of the processes that render, the one that works most while the agent talks.
   const devtools = await browser.newBrowserCDPSession();
-  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
-  const renderers = processInfo.filter(({ type }) => type === "renderer");
-  const { id: pid } = renderers.toSorted((a, b) => b.cpuTime - a.cpuTime)[0]!;
+  const renderers = async () => {
+    const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+    const all = processInfo.filter(({ type }) => type === "renderer");
+    return new Map(all.map(({ id, cpuTime }) => [id, cpuTime]));
+  };
+  const before = await renderers();
+  local.prompt(session, "talk");
+  await local.until(({ action }) => action.type === "chat/turnComplete");
+  const worked = [...(await renderers())].map(([id, time]) => ({
+    id,
+    time: time - (before.get(id) ?? 0),
+  }));
+  const { id: pid, time } = worked.toSorted((a, b) => b.time - a.time)[0]!;
+  title(`the page's process worked ${time.toFixed(1)} s in the first turn, of ${worked.length}`);
 
   const begin = Date.now();
   const samples = [privateBytes(pid)];
