@@ -7,7 +7,7 @@
  * out is written down first. Ids are those of one session: another one may have the same.
  */
 
-import { SvelteMap } from "svelte/reactivity";
+import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import type { AhpClient, Outcome } from "../ahp/client";
 import type { Action, ChatState } from "../ahp/types";
 import type { Database } from "./database";
@@ -48,6 +48,8 @@ export class Outbox {
   private readonly accepted = new SvelteMap<string, string>();
   /** Entries that are being kept; whether they could be. */
   private readonly keeping = new Map<string, Promise<boolean>>();
+  /** Entries that would be there again after a reload. */
+  private readonly kept = new SvelteSet<string>();
   private flushing = false;
 
   constructor(
@@ -82,6 +84,7 @@ export class Outbox {
         await this.database.remove("outbox", key);
       }
       this.keeping.set(keyOf(value), Promise.resolve(true));
+      this.kept.add(keyOf(value));
       if (!this.find(value.session, value.id)) items.push(value);
     }
     items.sort((a, b) => a.at - b.at);
@@ -124,7 +127,7 @@ export class Outbox {
         // Another tab took it back, or saw it arrive.
         if ((await this.onDisk(item)) === undefined) {
           this.items = this.items.filter((other) => other !== entry);
-          this.keeping.delete(keyOf(item));
+          this.leave(keyOf(item));
           continue;
         }
         // Written down first: what may have arrived is not taken back, not even after a reload.
@@ -152,7 +155,7 @@ export class Outbox {
     this.items = this.items.filter((item) => keyOf(item) !== key);
     // Its answer may come before it is kept.
     await this.keeping.get(key);
-    this.keeping.delete(key);
+    this.leave(key);
     await this.database.remove("outbox", this.path(name));
   }
 
@@ -162,6 +165,11 @@ export class Outbox {
 
   find(session: string, id: string): OutboxItem | undefined {
     return this.items.find((item) => item.session === session && item.id === id);
+  }
+
+  /** Whether it outlives this page; that takes a moment, or room that is not there. */
+  isKept(name: Name): boolean {
+    return this.kept.has(keyOf(name));
   }
 
   /** What was chosen here about a request, when it counted. */
@@ -178,12 +186,21 @@ export class Outbox {
   }
 
   private keep(item: OutboxItem): Promise<boolean> {
+    const key = keyOf(item);
     const kept = this.database.seal("outbox", this.path(item), item).then(
-      () => true,
+      () => {
+        if (this.keeping.get(key) === kept) this.kept.add(key);
+        return true;
+      },
       () => false,
     );
-    this.keeping.set(keyOf(item), kept);
+    this.keeping.set(key, kept);
     return kept;
+  }
+
+  private leave(key: string): void {
+    this.keeping.delete(key);
+    this.kept.delete(key);
   }
 
   /** As it is kept now, for all tabs; as it is here where it could not be kept. */

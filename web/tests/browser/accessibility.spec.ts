@@ -2,7 +2,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { texts } from "../../src/app/texts";
 import { OtherBuild } from "./build";
-import { expect, installed, say, scenario, test, tool, waitFor, type World } from "./world";
+import { expect, installed, phone, say, scenario, test, tool, waitFor, type World } from "./world";
 
 /** Axe finds nothing, by day and by night, and a thumb can hit everything. */
 async function clean(page: Page, screen: string): Promise<void> {
@@ -238,6 +238,7 @@ test("what speaks of a connection that is not there", async ({ page, context, st
   await world.wait(terminal, "Hello.");
   await world.pair(page, session);
   await expect(page.getByText("Hello.")).toBeVisible();
+  await phone(page).idle();
 
   await context.setOffline(true);
   const said = (words: string | RegExp) => page.getByText(words).filter({ visible: true });
@@ -319,6 +320,7 @@ test("what is said once is said again, and is not left behind", async ({
   await world.wait(terminal, "Hello.");
   await world.pair(page, session);
   await expect(page.getByText("Hello.")).toBeVisible();
+  await phone(page).idle();
   await context.setOffline(true);
   const news = page.getByTestId("news");
   await page.getByRole("textbox").fill("one");

@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { expect, say, scenario, test, tool, waitFor, type World } from "./world";
+import { expect, phone, say, scenario, test, tool, waitFor, type World } from "./world";
 
 /** What is seen; the list of sessions is there, hidden, behind a session. */
 const seen = (page: Page, words: string | RegExp) =>
@@ -258,7 +258,7 @@ test("a session is started, in a mode, where one may be, and renamed", async ({ 
   await button(page, "New session").click();
   await expect(page.getByLabel("Folder")).toHaveValue(/^file:\/\/\/.*\/project$/);
   await page.getByLabel("Mode").selectOption("plan");
-  await page.getByLabel("What should be done?").fill("plan something");
+  await phone(page).type("plan something", page.getByLabel("What should be done?"));
   await page.reload();
   await expect(page.getByLabel("What should be done?")).toHaveValue("plan something");
   await page.getByLabel("Mode").selectOption("plan");

@@ -23,7 +23,7 @@ test("a machine that disappears is named, keeps what was shown, and returns", as
   const world = await start(model);
   const { session } = await begin(world, "the long work");
   await world.pair(page, session);
-  const { approve, button, field, permission, prompts, send, timeline } = phone(page);
+  const { approve, button, field, permission, prompts, send, timeline, type } = phone(page);
   await expect(timeline).toContainText("Working on it.");
 
   await world.killDaemon();
@@ -31,7 +31,7 @@ test("a machine that disappears is named, keeps what was shown, and returns", as
   await expect(timeline).toContainText("Working on it.");
   await send("count this", texts.sendQueue);
   await expect(phone(page).pending).toContainText(texts.undelivered);
-  await field.fill("half a tho");
+  await type("half a tho");
   await page.reload();
   await expect(phone(page).says(/is offline since/)).toBeVisible();
   await expect(timeline).toContainText("Working on it.");

@@ -1,5 +1,16 @@
 import { texts } from "../../src/app/texts";
-import { expect, installed, phone, say, scenario, test, tool, waitFor } from "./world";
+import {
+  expect,
+  installed,
+  keptIn,
+  phone,
+  remembersEnd,
+  say,
+  scenario,
+  test,
+  tool,
+  waitFor,
+} from "./world";
 
 const model = scenario({
   hello: [say("Hello to you.")],
@@ -15,9 +26,10 @@ test("what is typed and sent offline survives a reload and arrives exactly once"
   const world = await start(model);
   const { terminal, session } = await world.begin("hello");
   await world.pair(page, session);
-  const { approve, field, permission, prompts, send, timeline } = phone(page);
+  const { approve, field, permission, prompts, send, timeline, type } = phone(page);
   await expect(timeline).toContainText("Hello to you.");
   await page.evaluate(installed);
+  await remembersEnd(page, session);
 
   await context.setOffline(true);
   await page.reload();
@@ -26,7 +38,7 @@ test("what is typed and sent offline survives a reload and arrives exactly once"
   await expect(timeline).toContainText("Hello to you.");
   await send("count this");
   await expect(phone(page).pending).toContainText(texts.undelivered);
-  await field.fill("and half a tho");
+  await type("and half a tho");
 
   await page.reload();
   await expect(phone(page).pending).toContainText(texts.undelivered);
@@ -120,14 +132,16 @@ test("what was typed offline can be taken back, also after a reload, and never a
   const world = await start(model);
   const { terminal, session } = await world.begin("hello");
   await world.pair(page, session);
-  const { button, field, pending, prompts, says, send, timeline } = phone(page);
+  const { button, field, idle, pending, prompts, says, send, timeline } = phone(page);
   await expect(timeline).toContainText("Hello to you.");
+  await idle();
   await page.evaluate(installed);
 
   await context.setOffline(true);
   await expect(says(texts.offlineDevice)).toBeVisible();
   await send("hello one");
   await send("hello two");
+  await expect(pending.getByText(texts.undelivered)).toHaveCount(2);
   await page.reload();
   const [one, two] = ["hello one", "hello two"].map((text) =>
     pending.getByRole("listitem").filter({ hasText: text }),
@@ -155,8 +169,9 @@ test("what is too long is refused in words before it is sent, and what comes aft
   const world = await start(model);
   const { session } = await world.begin("hello");
   await world.pair(page, session);
-  const { button, field, pending, send, timeline } = phone(page);
+  const { button, field, idle, pending, send, timeline } = phone(page);
   await expect(timeline).toContainText("Hello to you.");
+  await idle();
   // As it would be pasted; typing so much takes its time.
   const length = await field.evaluate((element) => {
     const area = element as HTMLTextAreaElement;
@@ -182,13 +197,14 @@ test("what was typed for a session that is gone can be copied and let go", async
   const world = await start(model);
   const { terminal, session } = await world.begin("be slow");
   await world.pair(page, session);
-  const { button, field, says, send, state } = phone(page);
+  const { button, field, pending, says, send, state, type } = phone(page);
   await expect(state).toHaveText(texts.states.working!);
   await page.evaluate(installed);
   await context.setOffline(true);
   await expect(says(texts.offlineDevice)).toBeVisible();
   await send("a long story", texts.sendQueue);
-  await field.fill("half a tho");
+  await expect(pending).toContainText(texts.undelivered);
+  await type("half a tho");
   await page.reload();
   await expect(field).toHaveValue("half a tho");
   await world.keys(terminal, "\x04");
@@ -213,6 +229,7 @@ test("what was typed for a session that is gone can be copied and let go", async
   await expect(item("half a tho")).toBeVisible();
   await item("half a tho").getByRole("button", { name: texts.dismiss }).click();
   await expect(lost).toBeHidden();
+  await expect.poll(() => keptIn(page, "outbox")).toEqual([]);
   await page.reload();
   await expect(page.getByText(texts.noSessions)).toBeVisible();
   await expect(lost).toBeHidden();

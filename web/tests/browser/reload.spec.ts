@@ -25,13 +25,14 @@ test("a reload in the middle of everything loses nothing and doubles nothing", a
   const world = await start(model);
   const { session } = await world.begin("do everything");
   await world.pair(page, session);
-  const { approve, field, permission, prompts, question, send, state, timeline } = phone(page);
+  const { button, field, permission, prompts, question, send, state, tap, timeline, type } =
+    phone(page);
 
   // While the agent works, with a message that waits to join and one that waits for the end.
   await expect(timeline).toContainText("I begin.");
   await send("also this", texts.sendSteer);
   await send("after that", texts.sendQueue);
-  await field.fill("half a tho");
+  await type("half a tho");
   const waiting = page.getByRole("listitem");
   await expect(waiting).toHaveCount(2);
   await page.reload();
@@ -45,7 +46,7 @@ test("a reload in the middle of everything loses nothing and doubles nothing", a
   await expect(permission).toContainText("echo once");
   await page.reload();
   await expect(permission).toContainText("echo once");
-  await approve();
+  await tap(permission.getByText("Yes, once"), () => permission.isHidden());
   await page.reload();
   await expect(question).toContainText("Which tests?");
   await expect(permission).toBeHidden();
@@ -53,7 +54,7 @@ test("a reload in the middle of everything loses nothing and doubles nothing", a
 
   // While a question waits, and in the moment of its answer.
   await page.reload();
-  await question.getByRole("button", { name: "All" }).click();
+  await tap(question.getByRole("button", { name: "All" }), () => question.isHidden());
   await page.reload();
   await expect(timeline).toContainText("That was it.");
   await expect(timeline.getByText("also this", { exact: true })).toHaveCount(1);
@@ -63,7 +64,8 @@ test("a reload in the middle of everything loses nothing and doubles nothing", a
   await expect(field).toHaveValue("half a tho");
 
   // Right after a prompt was sent.
-  await send("after a reload");
+  await field.fill("after a reload");
+  await tap(button(texts.sendPrompt), () => prompts("after a reload").isVisible());
   await page.reload();
   await expect(prompts("after a reload")).toHaveCount(1);
   await expect(timeline.getByText("After all of it.")).toHaveCount(2);

@@ -1,4 +1,4 @@
-import { expect, say, scenario, test, tool } from "./world";
+import { expect, phone, say, scenario, test, tool } from "./world";
 
 const model = scenario({
   typo: [
@@ -50,7 +50,7 @@ test("a reload keeps what was typed, and shows the session again", async ({ page
   const world = await start(model);
   const { session } = await world.begin("fix the typo");
   await world.pair(page, session);
-  await page.getByRole("textbox").fill("half a tho");
+  await phone(page).type("half a tho");
   await expect(page.getByTestId("permission")).toBeVisible();
   await page.reload();
   await expect(page.getByRole("textbox")).toHaveValue("half a tho");

@@ -36,6 +36,8 @@ test("two tabs of one device show the same, and what either sends counts once", 
   for (const tab of both) await expect(tab.timeline.getByText("Counted.")).toHaveCount(2);
   expect(await world.read("counted")).toBe("once\nonce\n");
 
+  for (const tab of both) await tab.idle();
+
   // What one tab still owes, the other one finds on disk and sends as well.
   await world.stopRelay();
   for (const tab of [page, second]) {

@@ -8,7 +8,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { test as base, expect, type BrowserContext, type Page } from "@playwright/test";
+import {
+  test as base,
+  expect,
+  type BrowserContext,
+  type Locator,
+  type Page,
+} from "@playwright/test";
 import { texts } from "../../src/app/texts";
 
 const binaries = resolve(process.env.COPILOT_TEST_BIN_DIR ?? "../target/debug");
@@ -180,11 +186,82 @@ export function phone(page: Page) {
     /** The prompts in the timeline that say exactly this. */
     prompts: (text: string) => page.locator("article .prompt").getByText(text, { exact: true }),
     approve: () => page.getByTestId("permission").getByText("Yes, once").click(),
+    /** Waits until nothing runs: until then what is sent would join what does. */
+    idle: () => expect(page.getByTestId("session-state")).toHaveText(texts.states.idle!),
+    /** Types in this field, and waits until that would be there again after a reload. */
+    async type(text: string, into: Locator = field) {
+      const before = await keptIn(page, "drafts");
+      await into.fill(text);
+      const isKept = async () => (await keptIn(page, "drafts")).some((it) => !before.includes(it));
+      await expect.poll(isKept).toBe(true);
+    },
+    /** Taps, and waits no longer than until that would outlive the page or is done. */
+    async tap(button: Locator, isDone: () => Promise<boolean>) {
+      await button.click();
+      const isKept = async () => (await keptIn(page, "outbox")).length > 0;
+      await expect.poll(async () => (await isKept()) || (await isDone())).toBe(true);
+    },
     async send(text: string, how: string = texts.sendPrompt) {
       await field.fill(text);
       await button(how).click();
     },
   };
+}
+
+/**
+ * What this device keeps in a store: each by its key and by what it was encrypted with, which is new
+ * whenever it is written. A page that is gone within the milliseconds of a key or a tap keeps nothing.
+ */
+export function keptIn(page: Page, store: "drafts" | "outbox"): Promise<string[]> {
+  return page.evaluate(async (name) => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error!);
+      });
+    const database = await done(indexedDB.open("copilot"));
+    const objects = database.transaction(name).objectStore(name);
+    const [keys, values] = await Promise.all([
+      done(objects.getAllKeys()),
+      done(objects.getAll() as IDBRequest<{ iv: Uint8Array }[]>),
+    ]);
+    database.close();
+    return values.map(({ iv }, at) => `${String(keys[at])} ${iv.join(" ")}`);
+  }, store);
+}
+
+/** Waits until this device remembers a session as one whose turn has ended. */
+export async function remembersEnd(page: Page, session: string): Promise<void> {
+  const copy = () =>
+    page.evaluate(async (session) => {
+      const done = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(request.error!);
+        });
+      const database = await done(indexedDB.open("copilot"));
+      const store = (name: string) => database.transaction(name).objectStore(name);
+      const cipher = (await done(store("keys").get("cache"))) as CryptoKey;
+      const keys = (await done(store("cache").getAllKeys())).map(String);
+      const key = keys.find((key) => !key.startsWith("list/") && key.endsWith(session));
+      if (key === undefined) return undefined;
+      type Sealed = { iv: BufferSource; data: BufferSource };
+      const { iv, data } = (await done(store("cache").get(key))) as Sealed;
+      database.close();
+      const additionalData = new TextEncoder().encode(`cache/${key}`);
+      const plain = await crypto.subtle.decrypt(
+        { name: "AES-GCM", iv, additionalData },
+        cipher,
+        data,
+      );
+      return JSON.parse(new TextDecoder().decode(plain)) as { chat: { activeTurn?: unknown } };
+    }, session);
+  await expect
+    .poll(async () => {
+      const known = await copy();
+      return known !== undefined && known.chat.activeTurn === undefined;
+    })
+    .toBe(true);
 }
 
 /** Everything that a page must never do, whatever a test does with it. */
