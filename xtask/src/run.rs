@@ -1,6 +1,7 @@
 //! Running other programs: output is streamed, a failure names the command.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +45,42 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{shown}` failed ({status})");
     }
     Ok(())
+}
+
+/// As [`run`], and the lines of standard error for which `keep` gives something, for what is said of
+/// a failure when much has been printed since.
+pub(crate) fn run_and_keep(
+    command: &mut Command,
+    keep: impl Fn(&str) -> Option<String>,
+) -> Result<()> {
+    let shown = describe(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let mut kept = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
+            let _ = std::io::stderr().write_all(&line);
+            kept.extend(keep(&String::from_utf8_lossy(&line)));
+            line.clear();
+        }
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status}){}", list(&kept));
+    }
+    Ok(())
+}
+
+/// What failed, a line each, below what is said of it.
+pub(crate) fn list(failed: &[String]) -> String {
+    failed.iter().map(|line| format!("\n  {line}")).collect()
 }
 
 /// Whether a program can be started at all with these arguments.

@@ -122,7 +122,19 @@ fn rust(options: &Options, folder: &Path) -> Result<()> {
         command.env("COPILOT_TEST_REQUIRE_PEBBLE", "1");
     }
     command.env(binaries::FOLDER_VARIABLE, folder);
-    run::run(&mut command)
+    run::run_and_keep(&mut command, failed_test)
+}
+
+/// The test that a line of nextest's says has failed.
+fn failed_test(line: &str) -> Option<String> {
+    const MARKS: [&str; 5] = ["FAIL [", "TIMEOUT [", "ABORT [", "LEAK-FAIL [", "SIG"];
+    let line = line.trim();
+    let (_, name) = line.split_once("] ")?;
+    let name = name.trim_start_matches(|char: char| "(/ )0123456789".contains(char));
+    MARKS
+        .iter()
+        .any(|mark| line.starts_with(mark))
+        .then(|| name.to_owned())
 }
 
 /// Whether the ACME server is here that the relay is tested against. It is installed where that is
@@ -162,4 +174,27 @@ fn check_prerequisites() -> Result<()> {
         bail!("programs are missing:\n{}", missing.join("\n"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_failures_name_their_tests() {
+        let said = |line| failed_test(line);
+        assert_eq!(
+            said("        FAIL [   0.010s] (3/9) copilotd::host agents::it_ends\n").as_deref(),
+            Some("copilotd::host agents::it_ends")
+        );
+        assert_eq!(
+            said("     TIMEOUT [ 180.003s] copilot-tests::floods it_waits").as_deref(),
+            Some("copilot-tests::floods it_waits")
+        );
+        assert_eq!(
+            said("        PASS [   0.010s] (3/9) copilotd::host a"),
+            None
+        );
+        assert_eq!(said("thread 'main' panicked at FAIL [1] x"), None);
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
 
 use crate::{binaries, browser, run, say};
 
@@ -14,6 +15,9 @@ const LONG_VARIABLE: &str = "COPILOT_TEST_LONG";
 
 /// Where the demo leaves its pictures; the demo reads it.
 const PICTURES_VARIABLE: &str = "COPILOT_DEMO_PICTURES";
+
+/// How much of an error of a test in Chromium is repeated in the summary.
+const SHOWN_LINES: usize = 12;
 
 fn folder() -> PathBuf {
     run::root().join("web")
@@ -63,7 +67,14 @@ impl Chromium {
         if let Some(filter) = filter {
             playwright.args(["--grep", &literally(filter)]);
         }
-        run::run(&mut playwright)
+        let report = tempfile::NamedTempFile::new()?;
+        playwright.args(["--reporter", "list,json"]);
+        playwright.env("PLAYWRIGHT_JSON_OUTPUT_FILE", report.path());
+        run::run(&mut playwright).map_err(|error| {
+            let report = std::fs::read(report.path()).unwrap_or_default();
+            let report = serde_json::from_slice(&report).unwrap_or_default();
+            anyhow!("{error}{}", run::list(&failed_specs(&report)))
+        })
     }
 
     /// The demo of remote access; its pictures go to this folder.
@@ -93,6 +104,45 @@ impl Chromium {
             .env(browser::VARIABLE, &self.path);
         command
     }
+}
+
+/// Every test of a report of Playwright's that did not pass, and why in a few lines.
+fn failed_specs(report: &Value) -> Vec<String> {
+    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let mut failed: Vec<String> = list(report, "suites")
+        .iter()
+        .flat_map(failed_specs)
+        .collect();
+    for spec in list(report, "specs") {
+        if spec["ok"] == Value::Bool(true) {
+            continue;
+        }
+        let place = format!(
+            "{}:{}",
+            spec["file"].as_str().unwrap_or_default(),
+            spec["line"]
+        );
+        failed.push(format!(
+            "{place} {}",
+            spec["title"].as_str().unwrap_or_default()
+        ));
+        let tests = list(&spec, "tests");
+        let results = tests.iter().flat_map(|test| list(test, "results"));
+        for error in results.flat_map(|result| list(&result, "errors")) {
+            let message = without_colours(error["message"].as_str().unwrap_or_default());
+            let lines = message.lines().filter(|line| !line.trim().is_empty());
+            failed.extend(lines.take(SHOWN_LINES).map(|line| format!("    {line}")));
+        }
+    }
+    failed
+}
+
+/// The text without the escape sequences that colour it.
+fn without_colours(text: &str) -> String {
+    let mut pieces = text.split("\x1b[");
+    let first = pieces.next().unwrap_or_default();
+    let rest = pieces.map(|piece| piece.split_once('m').map_or(piece, |(_, text)| text));
+    std::iter::once(first).chain(rest).collect()
 }
 
 /// An expression that matches this text and nothing else.
@@ -173,6 +223,23 @@ mod tests {
     fn a_filter_is_taken_literally() {
         assert_eq!(literally("two tabs (of one)?"), r"two tabs \(of one\)\?");
         assert_eq!(literally("größer"), "größer");
+    }
+
+    #[test]
+    fn a_report_names_what_failed_and_why() {
+        let report = serde_json::json!({"suites": [{"specs": [
+            {"title": "passes", "ok": true, "file": "a.spec.ts", "line": 1},
+        ], "suites": [{"specs": [
+            {"title": "fails", "ok": false, "file": "a.spec.ts", "line": 7, "tests": [
+                {"results": [{"errors": [{"message": "no such \u{1b}[31mbutton\u{1b}[39m\n\nCall log:"}]}]},
+            ]},
+        ]}]}]});
+        let failed = failed_specs(&report);
+        assert_eq!(
+            failed,
+            ["a.spec.ts:7 fails", "    no such button", "    Call log:"]
+        );
+        assert!(failed_specs(&Value::Null).is_empty());
     }
 
     #[test]
