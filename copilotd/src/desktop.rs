@@ -66,7 +66,7 @@ impl Notification {
     async fn run(
         &self,
         environment: Option<&SessionEnvironment>,
-        known: &KnownChildren,
+        known: &Arc<KnownChildren>,
     ) -> Result<(), String> {
         let (program, arguments) = self.command();
         let found = environment.and_then(|e| e.find(program));
@@ -81,15 +81,8 @@ impl Notification {
             .stderr(Stdio::null());
         let told = |error| format!("{program}: {error}");
         let mut child = command.kill_on_drop(true).spawn().map_err(told)?;
-        let pid = child.id();
-        if let Some(pid) = pid {
-            known.insert(pid);
-        }
-        let ended = child.wait().await;
-        if let Some(pid) = pid {
-            known.remove(pid);
-        }
-        match ended.map_err(told)? {
+        let _ours = known.keep(child.id());
+        match child.wait().await.map_err(told)? {
             status if status.success() => Ok(()),
             status => Err(told(std::io::Error::other(status.to_string()))),
         }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use confinement::Confinement;
@@ -53,28 +53,40 @@ pub struct Ended {
 pub struct KnownChildren(Mutex<HashSet<u32>>);
 
 impl KnownChildren {
-    /// Adds a process that is ours.
-    pub fn insert(&self, pid: u32) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(pid);
-    }
-
-    /// Removes one that ended.
-    pub fn remove(&self, pid: u32) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&pid);
+    /// A process that is ours, for as long as what is given back lives. `None` is one that has ended
+    /// already.
+    pub fn keep(self: &Arc<Self>, pid: Option<u32>) -> KnownChild {
+        if let Some(pid) = pid {
+            self.lock().insert(pid);
+        }
+        KnownChild {
+            pid,
+            all: Arc::clone(self),
+        }
     }
 
     /// All of them.
     pub fn all(&self) -> HashSet<u32> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a process from being taken for what an ended agent left behind. Dropped when it was reaped.
+#[derive(Debug)]
+pub struct KnownChild {
+    pid: Option<u32>,
+    all: Arc<KnownChildren>,
+}
+
+impl Drop for KnownChild {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            self.all.lock().remove(&pid);
+        }
     }
 }
 
@@ -155,7 +167,7 @@ pub fn spawn(
     };
     let gone = || std::io::Error::other("the agent ended while it was started");
     let pid = child.id().ok_or_else(gone)?;
-    known.insert(pid);
+    let kept = known.keep(Some(pid));
     let (stdin, stdout) = (
         child.stdin.take().ok_or_else(gone)?,
         child.stdout.take().ok_or_else(gone)?,
@@ -176,6 +188,7 @@ pub fn spawn(
         last_words,
         stop: stop.clone(),
         known,
+        kept,
         gone: Arc::clone(&gone),
     }));
     Ok((
@@ -263,6 +276,7 @@ struct Supervisor {
     last_words: Option<JoinHandle<Vec<u8>>>,
     stop: CancellationToken,
     known: Arc<KnownChildren>,
+    kept: KnownChild,
     gone: Arc<AtomicBool>,
 }
 
@@ -275,6 +289,7 @@ async fn supervise(supervisor: Supervisor) {
         last_words,
         stop,
         known,
+        kept,
         gone,
     } = supervisor;
     let mut reading = std::pin::pin!(read_messages(stdout, &events, &stop));
@@ -290,7 +305,7 @@ async fn supervise(supervisor: Supervisor) {
     tree::kill_tree(pid);
     let status = child.wait().await;
     gone.store(true, Ordering::Release);
-    known.remove(pid);
+    drop(kept);
     tree::sweep_orphans(&known.all()).await;
     let how = match (broken, status) {
         (Some(broken), _) => broken,

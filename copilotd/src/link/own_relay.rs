@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 
 use super::{files, lock};
-use crate::agent::process::KnownChildren;
+use crate::agent::process::{KnownChild, KnownChildren};
 
 const VERSION: u32 = 1;
 /// How long it may take to listen.
@@ -88,10 +88,9 @@ impl Home {
 /// The relay while it runs.
 pub(super) struct Running {
     child: Child,
-    pid: Option<u32>,
     /// It ends when this is closed.
     stdin: Option<ChildStdin>,
-    known: Arc<KnownChildren>,
+    _ours: KnownChild,
 }
 
 /// Starts it and waits until it listens: where that is.
@@ -138,9 +137,7 @@ async fn start_on(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| cannot(error.to_string()))?;
-    let pid = child.id();
-    // Otherwise it is taken for what an agent left behind.
-    pid.into_iter().for_each(|pid| known.insert(pid));
+    let ours = known.keep(child.id());
     let stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let said_last = child.stderr.take().map(|stderr| {
@@ -151,9 +148,8 @@ async fn start_on(
     });
     let running = Running {
         child,
-        pid,
         stdin,
-        known,
+        _ours: ours,
     };
     let stdout = stdout.ok_or_else(|| cannot("it has no output".into()))?;
     let mut lines = BufReader::new(stdout).lines();
@@ -203,12 +199,6 @@ impl Running {
             // It is gone either way.
             let _ = self.child.kill().await;
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.pid.into_iter().for_each(|pid| self.known.remove(pid));
     }
 }
 

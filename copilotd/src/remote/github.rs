@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -19,7 +20,11 @@ const GITHUB: [&str; 2] = ["github.com", "ssh.github.com"];
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "XDG_CONFIG_HOME"];
 
 /// Whether one of the remotes of the repository around `folder` is on GitHub or on one of `hosts`.
-pub(super) async fn is_on_github(folder: &Path, hosts: &[String], known: &KnownChildren) -> bool {
+pub(super) async fn is_on_github(
+    folder: &Path,
+    hosts: &[String],
+    known: &Arc<KnownChildren>,
+) -> bool {
     remotes(folder, known)
         .await
         .iter()
@@ -28,7 +33,7 @@ pub(super) async fn is_on_github(folder: &Path, hosts: &[String], known: &KnownC
 }
 
 /// The addresses of the repository's remotes; none when it is no repository, or git does not say.
-async fn remotes(folder: &Path, known: &KnownChildren) -> Vec<String> {
+async fn remotes(folder: &Path, known: &Arc<KnownChildren>) -> Vec<String> {
     let mut command = Command::new("git");
     command.env_clear().arg("--no-pager").arg("-C").arg(folder);
     let passed_on = PASSED_ON
@@ -46,11 +51,8 @@ async fn remotes(folder: &Path, known: &KnownChildren) -> Vec<String> {
     let Ok(child) = command.spawn() else {
         return Vec::new();
     };
-    let pid = child.id();
-    // Otherwise it is taken for what an agent left behind.
-    pid.into_iter().for_each(|pid| known.insert(pid));
+    let _ours = known.keep(child.id());
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    pid.into_iter().for_each(|pid| known.remove(pid));
     let Ok(Ok(output)) = output else {
         return Vec::new();
     };
@@ -122,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn remotes_are_those_of_the_repository_around_a_folder() {
         let scratch = tempfile::tempdir().unwrap();
-        let known = KnownChildren::default();
+        let known = Arc::new(KnownChildren::default());
         let git = |arguments: &[&str]| {
             let status = std::process::Command::new("git")
                 .arg("-C")

@@ -234,15 +234,12 @@ impl Actor {
         let inputs = self.own_inputs.clone();
         let known = Arc::clone(&self.model.shared.known_children);
         tokio::spawn(async move {
-            let mut helper = None;
+            let mut ours = None;
             let environment = SessionEnvironment::of_login_shell(|pid| {
-                known.insert(pid);
-                helper = Some(pid);
+                ours = Some(known.keep(Some(pid)));
             })
             .await;
-            if let Some(pid) = helper {
-                known.remove(pid);
-            }
+            drop(ours);
             if let Some(inputs) = inputs.upgrade() {
                 // The session may have ended meanwhile.
                 let _ = inputs

@@ -7,6 +7,8 @@ use ahp_types::commands::*;
 use ahp_types::errors::ahp_error_codes;
 use ahp_types::{SUPPORTED_PROTOCOL_VERSIONS, negotiate_protocol_version};
 use ipc_proto::frame::MAX_AHP_BYTES;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::super::identity::Identity;
@@ -17,6 +19,30 @@ use crate::session::{Input, session_of_channel};
 
 /// Channels of one `initialize` or `reconnect`.
 const MAX_CHANNELS: usize = 1000;
+
+/// AHP's `InitializeResult`, with snapshots that are encoded already.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Initialized<'a> {
+    protocol_version: &'a str,
+    server_seq: u64,
+    server_info: Value,
+    completion_trigger_characters: [&'static str; 1],
+    snapshots: Vec<Box<RawValue>>,
+}
+
+/// AHP's `ReconnectResult`, with actions and snapshots that are encoded already.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+enum Reconnected<'a> {
+    Replay {
+        actions: Vec<&'a RawValue>,
+        missing: Vec<String>,
+    },
+    Snapshot {
+        snapshots: Vec<Box<RawValue>>,
+    },
+}
 
 impl Host {
     pub(super) async fn initialize(
@@ -50,17 +76,16 @@ impl Host {
         let place = client.outbound().hold();
         let reply = match self.snapshots(client, &channels).await {
             Err(error) => rpc::error(&id, &error),
-            Ok(snapshots) => {
-                let head = json!({
-                    "protocolVersion": version,
-                    "serverSeq": self.shared.sequencer.last_seq(),
-                    "serverInfo": {"name": "copilotd", "version": env!("CARGO_PKG_VERSION")},
-                    "completionTriggerCharacters": ["/"],
-                });
-                let head = head.to_string();
-                let head = head.trim_end_matches('}');
-                rpc::reply_raw(&id, &format!(r#"{head},"snapshots":{snapshots}}}"#))
-            }
+            Ok(snapshots) => rpc::reply(
+                &id,
+                &Initialized {
+                    protocol_version: version,
+                    server_seq: self.shared.sequencer.last_seq(),
+                    server_info: json!({"name": "copilotd", "version": env!("CARGO_PKG_VERSION")}),
+                    completion_trigger_characters: ["/"],
+                    snapshots,
+                },
+            ),
         };
         client.outbound().release(place, reply);
         Ok(None)
@@ -88,62 +113,59 @@ impl Host {
                 None => true,
             },
         );
-        let result = match replay {
+        let reply = match replay {
             Replay::Actions { envelopes, missing } => {
                 for channel in distinct(&params.subscriptions).filter(|c| !missing.contains(c)) {
                     self.attach(client, channel).await;
                 }
-                let missing = serde_json::to_string(&missing).unwrap_or_else(|_| "[]".into());
-                let all: Vec<_> = envelopes
+                let actions: serde_json::Result<_> = envelopes
                     .iter()
-                    .map(|e| String::from_utf8_lossy(e))
+                    .map(|e| serde_json::from_slice(e))
                     .collect();
-                Ok(format!(
-                    r#"{{"type":"replay","actions":[{}],"missing":{missing}}}"#,
-                    all.join(",")
-                ))
+                match actions {
+                    Ok(actions) => rpc::reply(&id, &Reconnected::Replay { actions, missing }),
+                    Err(error) => {
+                        let words = format!("what was kept cannot be read: {error}");
+                        rpc::error(&id, &RpcError::internal(words))
+                    }
+                }
             }
-            Replay::TooOld => {
-                let snapshots = self.snapshots(client, &params.subscriptions).await;
-                snapshots.map(|all| format!(r#"{{"type":"snapshot","snapshots":{all}}}"#))
-            }
-        };
-        let reply = match result {
-            Ok(result) => rpc::reply_raw(&id, &result),
-            Err(error) => rpc::error(&id, &error),
+            Replay::TooOld => match self.snapshots(client, &params.subscriptions).await {
+                Ok(snapshots) => rpc::reply(&id, &Reconnected::Snapshot { snapshots }),
+                Err(error) => rpc::error(&id, &error),
+            },
         };
         client.outbound().release(place, reply);
         Ok(None)
     }
 
-    /// Subscribes to channels; the JSON of their snapshots, as a list. Long ones are encoded beside
-    /// everything else.
+    /// Subscribes to channels; the JSON of their snapshots. Long ones are encoded beside everything
+    /// else.
     async fn snapshots(
         self: &Arc<Self>,
         client: &Arc<Client>,
         channels: &[String],
-    ) -> Result<String, RpcError> {
-        let mut all = String::from("[");
+    ) -> Result<Vec<Box<RawValue>>, RpcError> {
+        let mut all = Vec::new();
+        let mut bytes = 0;
         for channel in distinct(channels) {
             let Some(snapshot) = self.snapshot(client, channel).await else {
                 continue;
             };
-            let encoding = tokio::task::spawn_blocking(move || serde_json::to_string(&snapshot));
+            let encoding = tokio::task::spawn_blocking(move || to_raw_value(&snapshot));
             let failed = |why: &dyn std::fmt::Display| {
                 RpcError::internal(format!("the snapshot of {channel} failed: {why}"))
             };
             let encoded = encoding.await.map_err(|e| failed(&e))?;
-            if all.len() > 1 {
-                all.push(',');
-            }
-            all.push_str(&encoded.map_err(|e| failed(&e))?);
-            if all.len() > MAX_AHP_BYTES {
+            let encoded = encoded.map_err(|e| failed(&e))?;
+            bytes += encoded.get().len();
+            all.push(encoded);
+            if bytes > MAX_AHP_BYTES {
                 let words =
                     "these channels are too large to be shown together; subscribe to one at a time";
                 return Err(RpcError::invalid_params(words));
             }
         }
-        all.push(']');
         Ok(all)
     }
 
