@@ -7,7 +7,8 @@
  */
 
 import DOMPurify from "dompurify";
-import { Lexer, Marked, Tokenizer, type Token } from "marked";
+import { getDefaults, Lexer, Tokenizer, type Token } from "marked";
+import { nodesOf } from "./markup";
 
 /** Beyond this a text has no markup: nobody reads it, and nothing may hang. */
 const MAX_CHARS = 50_000;
@@ -29,6 +30,7 @@ const TAGS = [
   "br",
   "code",
   "del",
+  "div",
   "em",
   "h1",
   "h2",
@@ -50,20 +52,6 @@ const TAGS = [
   "tr",
   "ul",
 ];
-
-const escaped = (text: string): string =>
-  text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
-
-const marked = new Marked({
-  gfm: true,
-  async: false,
-  renderer: {
-    // Raw HTML is shown as the text that it is.
-    html: ({ text }) => escaped(text),
-    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  },
-});
 
 class BoundedLexer extends Lexer {
   private work = 0;
@@ -122,7 +110,7 @@ export function markupEnd(source: string): number {
 
 export function blocksOf(source: string): Block[] {
   try {
-    const lexer = new BoundedLexer({ ...marked.defaults, tokenizer: new BoundedTokenizer() });
+    const lexer = new BoundedLexer({ ...getDefaults(), tokenizer: new BoundedTokenizer() });
     const tokens = lexer.lex(source);
     const blocks = tokens.slice(0, MAX_BLOCKS).flatMap((token): Block[] => {
       const { raw } = token;
@@ -156,17 +144,22 @@ purify.addHook("afterSanitizeAttributes", (node) => {
   } else node.removeAttribute("href");
 });
 
-/** A clean tree of one block, or its text where it cannot be made. */
-export function render(block: Extract<Block, { kind: "markup" }>): Node {
+/** One block, clean, or its text where it cannot be made: the children of what is given back. */
+export function render(block: Extract<Block, { kind: "markup" }>): Element {
   try {
-    return purify.sanitize(marked.parser([block.token]), {
+    const made = document.createElement("div");
+    for (const node of nodesOf([block.token])) made.append(node);
+    purify.sanitize(made, {
+      IN_PLACE: true,
       ALLOWED_TAGS: TAGS,
       ALLOWED_ATTR: ["href", "align", "start"],
       ALLOW_DATA_ATTR: false,
       ALLOW_ARIA_ATTR: false,
-      RETURN_DOM_FRAGMENT: true,
     });
+    return made;
   } catch {
-    return document.createTextNode(block.raw);
+    const made = document.createElement("div");
+    made.append(block.raw);
+    return made;
   }
 }

@@ -2,13 +2,14 @@
 
 import { describe, expect, it } from "vitest";
 import { blocksOf, markupEnd, render } from "../../src/app/markdown";
+import { become } from "../../src/app/markup";
 
 /** The text and the elements that a source becomes. */
 function shown(source: string) {
   const element = document.createElement("div");
   const end = markupEnd(source);
   for (const block of blocksOf(source.slice(0, end))) {
-    if (block.kind === "markup") element.append(render(block));
+    if (block.kind === "markup") element.append(...render(block).childNodes);
     else element.append(block.kind === "code" ? block.text : block.raw);
   }
   element.append(source.slice(end));
@@ -68,5 +69,62 @@ describe("markdown", () => {
     const blocks = blocksOf(source);
     expect(blocks.length).toBeLessThan(600);
     expect(blocks.map((block) => block.raw).join("")).toBe(source);
+  });
+});
+
+describe("markup", () => {
+  const html = (source: string) => shown(source).element.innerHTML;
+
+  it("is made of what markdown says", () => {
+    expect(html("## a *b* **c** ~~d~~ `e &lt;`")).toBe(
+      "<h2>a <em>b</em> <strong>c</strong> <del>d</del> <code>e &amp;lt;</code></h2>",
+    );
+    expect(html("3. a\n4. b\n   - [x] c\n   - [ ] d")).toBe(
+      '<ol start="3"><li>a</li><li>b<ul><li>☑ c</li><li>☐ d</li></ul></li></ol>',
+    );
+    expect(html("- a\n\n- b")).toBe("<ul><li><p>a</p></li><li><p>b</p></li></ul>");
+    expect(html("|a|b|\n|-|:-:|\n|c|*d*|")).toBe(
+      '<table><thead><tr><th>a</th><th align="center">b</th></tr></thead>' +
+        '<tbody><tr><td>c</td><td align="center"><em>d</em></td></tr></tbody></table>',
+    );
+    expect(html("> a  \n> b\n\n---")).toBe("<blockquote><p>a<br>b</p></blockquote><hr>");
+    expect(html("![a picture](https://e/x.png)")).toMatch(/<p><a .*>a picture<\/a><\/p>/);
+  });
+
+  it("has the characters that references name, and no markup of them", () => {
+    const source = "&lt;b&gt; &amp;amp; &#169; &#xA9; &hellip; &nothing; &#0; &#xD800; \\&lt; a&b";
+    expect(shown(source).text).toBe("<b> &amp; © © … &nothing; \ufffd \ufffd &lt; a&b");
+    expect(shown(source).elements).toBe(1);
+  });
+
+  it("leads only to the web", () => {
+    for (const source of ["[a](javascript:b)", "[a](data:b)", "![a](javascript:b)", "<vbscript:b>"])
+      expect(shown(source).element.querySelector("[href]")).toBeNull();
+    const link = shown("[a](https://e/)").element.querySelector("a")!;
+    expect(link.getAttribute("rel")).toBe("noopener noreferrer nofollow");
+  });
+
+  it("keeps what is the same when it becomes another one", () => {
+    const element = document.createElement("div");
+    const show = (source: string) => {
+      const [block] = blocksOf(source);
+      if (block?.kind === "markup") become(element, render(block));
+      return element.innerHTML;
+    };
+    show("- one *two*\n- th");
+    const [first, text] = [
+      element.querySelector("em"),
+      element.querySelectorAll("li")[1]!.firstChild,
+    ];
+    expect(show("- one *two*\n- three\n- four")).toBe(
+      "<ul><li>one <em>two</em></li><li>three</li><li>four</li></ul>",
+    );
+    expect(element.querySelector("em")).toBe(first);
+    expect(element.querySelectorAll("li")[1]!.firstChild).toBe(text);
+    expect(show("1. one")).toBe("<ol><li>one</li></ol>");
+    expect(show("1. [one](https://a/)")).toContain('href="https://a/"');
+    expect(show("1. [one](https://b/)")).toContain('href="https://b/"');
+    expect(show("*a*")).toBe("<p><em>a</em></p>");
+    expect(show("a")).toBe("<p>a</p>");
   });
 });
