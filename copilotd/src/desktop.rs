@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::agent::children;
 use crate::agent::environment::SessionEnvironment;
-use crate::agent::process::KnownChildren;
 
 /// A desktop that does not answer is not waited for.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,10 +50,10 @@ impl Notification {
 
     /// Shows it on the desktop of whoever started the session. Nothing is waited for; a desktop that
     /// cannot is noted in the log.
-    pub fn show(self, environment: Option<Arc<SessionEnvironment>>, known: Arc<KnownChildren>) {
+    pub fn show(self, environment: Option<Arc<SessionEnvironment>>) {
         tokio::spawn(async move {
             let environment = environment.as_deref();
-            let shown = tokio::time::timeout(LIMIT, self.run(environment, &known)).await;
+            let shown = tokio::time::timeout(LIMIT, self.run(environment)).await;
             let why = match shown {
                 Ok(Ok(())) => return,
                 Ok(Err(why)) => why,
@@ -63,11 +63,7 @@ impl Notification {
         });
     }
 
-    async fn run(
-        &self,
-        environment: Option<&SessionEnvironment>,
-        known: &Arc<KnownChildren>,
-    ) -> Result<(), String> {
+    async fn run(&self, environment: Option<&SessionEnvironment>) -> Result<(), String> {
         let (program, arguments) = self.command();
         let found = environment.and_then(|e| e.find(program));
         let mut command = Command::new(found.unwrap_or_else(|| PathBuf::from(program)));
@@ -80,8 +76,7 @@ impl Notification {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let told = |error| format!("{program}: {error}");
-        let mut child = command.kill_on_drop(true).spawn().map_err(told)?;
-        let _ours = known.keep(child.id());
+        let (mut child, _own) = children::spawn(command.kill_on_drop(true)).map_err(told)?;
         match child.wait().await.map_err(told)? {
             status if status.success() => Ok(()),
             status => Err(told(std::io::Error::other(status.to_string()))),

@@ -101,7 +101,10 @@ fn rust(options: &Options, folder: &Path) -> Result<()> {
         }
     } else {
         say::step("running the tests with cargo test");
-        say::note("cargo-nextest is not installed; it is faster: cargo install cargo-nextest");
+        say::note(
+            "cargo-nextest is not installed, so one test runs after another; it is faster: \
+             cargo install cargo-nextest",
+        );
         command.args([
             "test",
             "--workspace",
@@ -110,7 +113,10 @@ fn rust(options: &Options, folder: &Path) -> Result<()> {
             "--bins",
             "--tests",
         ]);
-        command.args(binaries::FEATURES).arg("--");
+        command.args(binaries::FEATURES);
+        // With nextest each test has a process of its own. In one that several share, the hosts of
+        // all of them would take each other's children for what an agent left behind.
+        command.args(["--", "--test-threads=1"]);
         if options.long {
             command.arg("--include-ignored");
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use ipc_proto::control::Environment;
 use tokio::process::Command;
 
+use super::children;
+
 /// Variables that belong to the process that had them and must not be passed on.
 const NOT_INHERITED: &[&str] = &[
     "LISTEN_FDS",
@@ -74,10 +76,9 @@ impl SessionEnvironment {
     }
 
     /// What the login shell of this user would give: for a session that no terminal created.
-    /// `started` learns the helper's pid, so that it is not taken for an orphan. Falls back to the
-    /// daemon's own environment when the shell does not answer within 5 s.
-    pub async fn of_login_shell(started: impl FnOnce(u32)) -> Self {
-        let asked = tokio::time::timeout(Duration::from_secs(5), ask_login_shell(started)).await;
+    /// Falls back to the daemon's own environment when the shell does not answer within 5 s.
+    pub async fn of_login_shell() -> Self {
+        let asked = tokio::time::timeout(Duration::from_secs(5), ask_login_shell()).await;
         asked.ok().flatten().unwrap_or_else(|| Self {
             vars: std::env::vars_os()
                 .filter(|(k, _)| is_inherited(k))
@@ -87,7 +88,7 @@ impl SessionEnvironment {
     }
 }
 
-async fn ask_login_shell(started: impl FnOnce(u32)) -> Option<SessionEnvironment> {
+async fn ask_login_shell() -> Option<SessionEnvironment> {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())
         .ok()
         .flatten();
@@ -106,8 +107,7 @@ async fn ask_login_shell(started: impl FnOnce(u32)) -> Option<SessionEnvironment
             .env("USER", &user.name)
             .env("LOGNAME", &user.name);
     }
-    let child = command.kill_on_drop(true).spawn().ok()?;
-    child.id().map(started);
+    let (child, _own) = children::spawn(command.kill_on_drop(true)).ok()?;
     let output = child.wait_with_output().await.ok()?;
     let vars: Vec<_> = output
         .stdout
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_login_shell_knows_a_path() {
-        let environment = SessionEnvironment::of_login_shell(|_| {}).await;
+        let environment = SessionEnvironment::of_login_shell().await;
         assert!(environment.get("PATH").is_some());
     }
 }

@@ -4,6 +4,7 @@
 //! kills what they started, [`translate`] turns their updates into AHP actions. Nothing here
 //! decides anything: that is the session's.
 
+pub mod children;
 pub mod environment;
 pub mod modes;
 pub mod process;

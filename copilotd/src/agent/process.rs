@@ -4,11 +4,10 @@
 //! event channel is bounded: an agent that talks faster than its session listens is slowed down by
 //! its own full pipe, and nobody else is.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use confinement::Confinement;
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::children::{self, OwnChild};
 use super::environment::SessionEnvironment;
 use super::rpc::{Incoming, LineBuffer, parse};
 use super::{AgentCommand, tree};
@@ -45,49 +45,6 @@ pub struct Ended {
     pub how: String,
     /// The end of what it wrote to its standard error, for people.
     pub last_words: String,
-}
-
-/// The live agents and other helpers of this daemon; everything else that is its child is an
-/// orphan of an ended agent.
-#[derive(Debug, Default)]
-pub struct KnownChildren(Mutex<HashSet<u32>>);
-
-impl KnownChildren {
-    /// A process that is ours, for as long as what is given back lives. `None` is one that has ended
-    /// already.
-    pub fn keep(self: &Arc<Self>, pid: Option<u32>) -> KnownChild {
-        if let Some(pid) = pid {
-            self.lock().insert(pid);
-        }
-        KnownChild {
-            pid,
-            all: Arc::clone(self),
-        }
-    }
-
-    /// All of them.
-    pub fn all(&self) -> HashSet<u32> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps a process from being taken for what an ended agent left behind. Dropped when it was reaped.
-#[derive(Debug)]
-pub struct KnownChild {
-    pid: Option<u32>,
-    all: Arc<KnownChildren>,
-}
-
-impl Drop for KnownChild {
-    fn drop(&mut self) {
-        if let Some(pid) = self.pid {
-            self.all.lock().remove(&pid);
-        }
-    }
 }
 
 /// A running agent. Dropping it kills the process and everything it started.
@@ -137,7 +94,6 @@ pub fn spawn(
     folder: &Path,
     environment: &SessionEnvironment,
     own_vars: &[(&str, &std::ffi::OsStr)],
-    known: Arc<KnownChildren>,
     confinement: Option<&Confinement>,
 ) -> std::io::Result<(AgentProcess, mpsc::Receiver<AgentEvent>)> {
     let mut command = Command::new(resolve(agent, environment));
@@ -154,20 +110,19 @@ pub fn spawn(
         .process_group(0)
         .kill_on_drop(true);
     prepare_child(&mut command, environment.umask);
-    let mut child = match confinement {
-        None => command.spawn()?,
+    let (mut child, own) = match confinement {
+        None => children::spawn(&mut command)?,
         Some(confinement) => {
             let runtime = tokio::runtime::Handle::current();
             let confined = confinement.run(|| {
                 let _runtime = runtime.enter();
-                command.spawn()
+                children::spawn(&mut command)
             });
             confined.map_err(std::io::Error::other)??
         }
     };
     let gone = || std::io::Error::other("the agent ended while it was started");
     let pid = child.id().ok_or_else(gone)?;
-    let kept = known.keep(Some(pid));
     let (stdin, stdout) = (
         child.stdin.take().ok_or_else(gone)?,
         child.stdout.take().ok_or_else(gone)?,
@@ -187,8 +142,7 @@ pub fn spawn(
         events: event_sender,
         last_words,
         stop: stop.clone(),
-        known,
-        kept,
+        own,
         gone: Arc::clone(&gone),
     }));
     Ok((
@@ -275,8 +229,7 @@ struct Supervisor {
     events: mpsc::Sender<AgentEvent>,
     last_words: Option<JoinHandle<Vec<u8>>>,
     stop: CancellationToken,
-    known: Arc<KnownChildren>,
-    kept: KnownChild,
+    own: OwnChild,
     gone: Arc<AtomicBool>,
 }
 
@@ -288,8 +241,7 @@ async fn supervise(supervisor: Supervisor) {
         events,
         last_words,
         stop,
-        known,
-        kept,
+        own,
         gone,
     } = supervisor;
     let mut reading = std::pin::pin!(read_messages(stdout, &events, &stop));
@@ -305,8 +257,8 @@ async fn supervise(supervisor: Supervisor) {
     tree::kill_tree(pid);
     let status = child.wait().await;
     gone.store(true, Ordering::Release);
-    drop(kept);
-    tree::sweep_orphans(&known.all()).await;
+    drop(own);
+    tree::sweep_orphans().await;
     let how = match (broken, status) {
         (Some(broken), _) => broken,
         (None, Ok(status)) => status.to_string(),
@@ -387,15 +339,8 @@ mod tests {
     #[tokio::test]
     async fn it_speaks_lines_and_its_end_is_told_with_its_last_words() {
         let script = r#"umask >&2; read line; echo "$line"; echo '{"method":"hello"}'; echo oops >&2; exit 3"#;
-        let (agent, mut events) = spawn(
-            &shell(script),
-            Path::new("/"),
-            &environment(),
-            &[],
-            Arc::default(),
-            None,
-        )
-        .unwrap();
+        let (agent, mut events) =
+            spawn(&shell(script), Path::new("/"), &environment(), &[], None).unwrap();
         agent.send("banner\n".into()).unwrap();
         let Some(AgentEvent::Message(Incoming::Notification { method, .. })) = events.recv().await
         else {
@@ -412,15 +357,8 @@ mod tests {
     #[tokio::test]
     async fn killing_it_takes_detached_grandchildren_along() {
         let script = r#"setsid sh -c 'trap "" TERM; echo "{\"method\":\"$$\"}"; while :; do sleep 1; done' & wait"#;
-        let (agent, mut events) = spawn(
-            &shell(script),
-            Path::new("/"),
-            &environment(),
-            &[],
-            Arc::default(),
-            None,
-        )
-        .unwrap();
+        let (agent, mut events) =
+            spawn(&shell(script), Path::new("/"), &environment(), &[], None).unwrap();
         let Some(AgentEvent::Message(Incoming::Notification { method, .. })) = events.recv().await
         else {
             panic!("no message")

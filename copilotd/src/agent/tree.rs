@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
+use super::children;
+
 /// One process as the system describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Process {
@@ -209,28 +211,33 @@ pub fn kill_tree(root: u32) {
     let _ = killpg(Pid::from_raw(root), Signal::SIGKILL);
 }
 
-/// Kills what dead agents left behind: every child of this process that is not in `known` (the
-/// live agents and helpers), with all of its descendants, and reaps them.
-pub async fn sweep_orphans(known: &HashSet<u32>) {
-    let own = std::process::id() as i32;
+/// Kills what dead agents left behind: every child of this process that is not its own (see
+/// [`children`]), with all of its descendants, and reaps them.
+pub async fn sweep_orphans() {
     for _ in 0..200 {
-        let orphans: Vec<Process> = processes()
-            .into_iter()
-            .filter(|p| p.parent == own && !known.contains(&(p.pid as u32)))
-            .collect();
-        if orphans.is_empty() {
+        if children::with_own(sweep_once) == 0 {
             return;
-        }
-        for orphan in orphans {
-            if orphan.zombie {
-                let _ = waitpid(Pid::from_raw(orphan.pid), Some(WaitPidFlag::WNOHANG));
-            } else {
-                kill_tree(orphan.pid as u32);
-            }
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tracing::warn!("some processes of an ended agent could not be killed");
+}
+
+/// How many there were.
+fn sweep_once(own: &HashSet<u32>) -> usize {
+    let this = std::process::id() as i32;
+    let orphans: Vec<Process> = processes()
+        .into_iter()
+        .filter(|p| p.parent == this && !own.contains(&(p.pid as u32)))
+        .collect();
+    for orphan in &orphans {
+        if orphan.zombie {
+            let _ = waitpid(Pid::from_raw(orphan.pid), Some(WaitPidFlag::WNOHANG));
+        } else {
+            kill_tree(orphan.pid as u32);
+        }
+    }
+    orphans.len()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use super::sequencer::{Audience, Sequencer};
 use super::{Client, Host, ROOT, rpc};
-use crate::agent::process::KnownChildren;
 use crate::agent::{AgentCommand, BUILT_IN};
 use crate::audit::{Event, Record};
 use crate::config::{
@@ -29,8 +28,6 @@ pub struct Shared {
     pub sequencer: Sequencer,
     /// Large content by reference.
     pub contents: ContentStore,
-    /// The daemon's own children.
-    pub known_children: Arc<KnownChildren>,
     /// What is always asked.
     pub guard: Guard,
     /// What is allowed in a repository for good.
@@ -89,7 +86,6 @@ impl Shared {
         Self {
             sequencer: Sequencer::new(parts.numbers),
             contents: ContentStore::new(paths.content_dir()),
-            known_children: Arc::default(),
             guard: Guard::new(own, Some(managed_folder())),
             approvals: parts.approvals,
             store: parts.store,

@@ -158,16 +158,10 @@ async fn type_code(link: &Link, typed: &TypeCode, by: Who) -> ControlReply {
         return no_pairing();
     };
     match link.type_code(id, &typed.code.0, by).await {
-        Ok(device) => {
-            if let Err(error) = link.paired_through_relay_in_use(device.id) {
-                // It is paired all the same; only what is said about it is less.
-                tracing::warn!(%error, "it is not kept through which relay a device comes");
-            }
-            ControlReply::Pairing(PairingProgress::Paired {
-                device: device.id.to_string(),
-                name: device.name,
-            })
-        }
+        Ok(device) => ControlReply::Pairing(PairingProgress::Paired {
+            device: device.id.to_string(),
+            name: device.name,
+        }),
         Err((why, Some(0))) => ControlReply::Pairing(PairingProgress::Ended { why }),
         Err((_, Some(tries_left))) => {
             ControlReply::Pairing(PairingProgress::WrongCode { tries_left })

@@ -130,15 +130,29 @@ impl Devices {
     }
 
     /// Trusts the device with this key from now on. Its own name for itself gets a number when
-    /// another device is called the same. A device that is paired again keeps its name.
+    /// another device is called the same. A device that is paired again keeps its name, and comes
+    /// through `relay` from now on.
     ///
     /// # Errors
     /// When it cannot be kept; it is not trusted then.
-    pub fn add(&self, key: PublicKey, called: &str) -> Result<Paired, DeviceError> {
+    pub fn add(
+        &self,
+        key: PublicKey,
+        called: &str,
+        relay: Option<&str>,
+    ) -> Result<Paired, DeviceError> {
         let id = DeviceId::of(&key);
+        let relay = relay.map(str::to_owned);
         let mut kept = self.lock();
-        if let Some(known) = kept.iter().find(|d| d.id == id) {
-            return Ok(known.clone());
+        let mut changed = kept.clone();
+        if let Some(known) = changed.iter_mut().find(|d| d.id == id) {
+            let moves = relay.is_some() && known.relay != relay;
+            known.relay = relay.or(known.relay.take());
+            let known = known.clone();
+            if moves {
+                self.keep(&mut kept, changed)?;
+            }
+            return Ok(known);
         }
         if kept.len() >= MAX_DEVICES {
             return Err(DeviceError::TooMany);
@@ -149,9 +163,8 @@ impl Devices {
             key,
             name: unique(&called, &kept),
             paired_at: format!("{:.0}", jiff::Timestamp::now()),
-            relay: None,
+            relay,
         };
-        let mut changed = kept.clone();
         changed.push(device.clone());
         self.keep(&mut kept, changed)?;
         Ok(device)
@@ -182,20 +195,6 @@ impl Devices {
         if changed.len() == kept.len() {
             return Err(DeviceError::Unknown(id.to_string()));
         }
-        self.keep(&mut kept, changed)
-    }
-
-    /// Notes that a device comes through this relay from now on.
-    ///
-    /// # Errors
-    /// When there is no such device, or it cannot be kept.
-    fn comes_through(&self, id: DeviceId, relay: &str) -> Result<(), DeviceError> {
-        let mut kept = self.lock();
-        let mut changed = kept.clone();
-        let device = changed.iter_mut().find(|d| d.id == id);
-        device
-            .ok_or_else(|| DeviceError::Unknown(id.to_string()))?
-            .relay = Some(relay.to_owned());
         self.keep(&mut kept, changed)
     }
 
@@ -236,17 +235,6 @@ impl Link {
         self.devices().into_iter().map(comes).collect()
     }
 
-    /// Notes that a device was paired just now, through the relay that is in use.
-    ///
-    /// # Errors
-    /// When there is no such device any more, or it cannot be kept.
-    pub fn paired_through_relay_in_use(&self, device: DeviceId) -> Result<(), DeviceError> {
-        match self.relay_in_use() {
-            Some(relay) => self.devices.comes_through(device, &relay),
-            None => Ok(()),
-        }
-    }
-
     /// The relay of [`Link::log_in`].
     pub fn joined_relay(&self) -> Option<String> {
         let login = self.login.borrow();
@@ -263,7 +251,7 @@ impl Link {
 
     /// The address of the relay that is in use, or will be once something is to be reached. Not
     /// read off the link, which follows what is wanted a moment later.
-    fn relay_in_use(&self) -> Option<String> {
+    pub(super) fn relay_in_use(&self) -> Option<String> {
         match (self.joined_relay(), self.uses_own_relay()) {
             (None, true) => self.own_relay_address(),
             (None, false) => None,
@@ -329,16 +317,18 @@ mod tests {
         let devices = Devices::open(file.clone()).unwrap();
         let mut changes = devices.watch();
         let one = devices
-            .add(PublicKey([1; 32]), "Ada's\u{202e} phone")
+            .add(PublicKey([1; 32]), "Ada's\u{202e} phone", None)
             .unwrap();
         assert_eq!(one.name, "Ada's phone");
-        let two = devices.add(PublicKey([2; 32]), "Ada's phone").unwrap();
+        let two = devices
+            .add(PublicKey([2; 32]), "Ada's phone", None)
+            .unwrap();
         assert_eq!(two.name, "Ada's phone 2");
-        let three = devices.add(PublicKey([3; 32]), "\u{200b}").unwrap();
+        let three = devices.add(PublicKey([3; 32]), "\u{200b}", None).unwrap();
         assert_eq!(three.name, "device");
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
-        assert_eq!(devices.add(PublicKey([1; 32]), "again").unwrap(), one);
+        assert_eq!(devices.add(PublicKey([1; 32]), "again", None).unwrap(), one);
         assert!(!changes.has_changed().unwrap());
         devices.rename(two.id, "Bob's tablet").unwrap();
         devices.revoke(one.id).unwrap();
@@ -370,13 +360,10 @@ mod tests {
         let devices = Devices::open(file.clone()).unwrap();
         let phone = devices.all().remove(0);
         assert_eq!(phone.relay, None);
-        let tablet = devices.add(PublicKey([2; 32]), "tablet").unwrap();
-        devices
-            .comes_through(phone.id, "https://r.example")
-            .unwrap();
-        devices
-            .comes_through(tablet.id, "http://127.0.0.1:1")
-            .unwrap();
+        let own = Some("http://127.0.0.1:1");
+        devices.add(PublicKey([2; 32]), "tablet", own).unwrap();
+        let again = devices.add(phone.key, "again", Some("https://r.example"));
+        assert_eq!(again.unwrap().name, "phone");
         let again = Devices::open(file).unwrap();
         assert_eq!(again.all(), devices.all());
         again.forget_relay("https://r.example").unwrap();

@@ -334,7 +334,10 @@ impl Link {
             }
             Typed::Ended(why) => return Err((why.into(), Some(0))),
         };
-        let device = self.devices.add(waiting.key, &waiting.name);
+        let relay = self.relay_in_use();
+        let device = self
+            .devices
+            .add(waiting.key, &waiting.name, relay.as_deref());
         let device = device.map_err(|error| (error.to_string(), None))?;
         let session = self.pairings(&by, |p, now| p.paired(id, &device, now));
         let paired = Event::DevicePaired {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 
 use super::{files, lock};
-use crate::agent::process::{KnownChild, KnownChildren};
+use crate::agent::children::{self, OwnChild};
 
 const VERSION: u32 = 1;
 /// How long it may take to listen.
@@ -90,24 +90,21 @@ pub(super) struct Running {
     child: Child,
     /// It ends when this is closed.
     stdin: Option<ChildStdin>,
-    _ours: KnownChild,
+    _own: OwnChild,
 }
 
 /// Starts it and waits until it listens: where that is.
-pub(super) async fn start(
-    home: &Home,
-    known: Arc<KnownChildren>,
-) -> Result<(Running, RelayUrl), String> {
+pub(super) async fn start(home: &Home) -> Result<(Running, RelayUrl), String> {
     let kept_port = home.kept().map(|k| k.port);
     let started = match kept_port {
-        Some(port) => start_on(home, port, Arc::clone(&known)).await,
+        Some(port) => start_on(home, port).await,
         None => Err(String::new()),
     };
     // Its port may be somebody else's by now.
     let (running, url, port) = match (started, kept_port) {
         (Ok(started), _) => started,
         (Err(why), Some(port)) if !is_taken(port) => return Err(why),
-        _ => start_on(home, 0, known).await?,
+        _ => start_on(home, 0).await?,
     };
     if Some(port) != kept_port {
         let token = home.token();
@@ -120,13 +117,10 @@ fn is_taken(port: u16) -> bool {
     std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_err()
 }
 
-async fn start_on(
-    home: &Home,
-    port: u16,
-    known: Arc<KnownChildren>,
-) -> Result<(Running, RelayUrl, u16), String> {
+async fn start_on(home: &Home, port: u16) -> Result<(Running, RelayUrl, u16), String> {
     let cannot = |why: String| format!("{} cannot be started: {why}", home.program.display());
-    let mut child = Command::new(&home.program)
+    let mut command = Command::new(&home.program);
+    command
         .args(["serve", "--child", "--listen"])
         .arg(format!("127.0.0.1:{port}"))
         .arg("--data")
@@ -134,10 +128,9 @@ async fn start_on(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| cannot(error.to_string()))?;
-    let ours = known.keep(child.id());
+        .kill_on_drop(true);
+    let (mut child, own) =
+        children::spawn(&mut command).map_err(|error| cannot(error.to_string()))?;
     let stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let said_last = child.stderr.take().map(|stderr| {
@@ -149,7 +142,7 @@ async fn start_on(
     let running = Running {
         child,
         stdin,
-        _ours: ours,
+        _own: own,
     };
     let stdout = stdout.ok_or_else(|| cannot("it has no output".into()))?;
     let mut lines = BufReader::new(stdout).lines();

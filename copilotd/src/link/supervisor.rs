@@ -236,10 +236,9 @@ impl Supervisor {
         self.own = OwnRelay::Starting;
         self.own_attempt += 1;
         let (attempt, events) = (self.own_attempt, self.events.clone());
-        let known = Arc::clone(&self.link.host.shared.known_children);
         self.set_status(|status| status.become_state(status.dialing(), None));
         self.own_task = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            let started = own_relay::start(&home, known).await.map(Box::new);
+            let started = own_relay::start(&home).await.map(Box::new);
             // The supervisor is gone when nobody hears it, and the relay with it.
             let _ = events.send(Event::OwnRelay(attempt, started)).await;
         })));

@@ -5,12 +5,11 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::agent::process::KnownChildren;
+use crate::agent::children;
 
 /// Longest that git may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,12 +19,8 @@ const GITHUB: [&str; 2] = ["github.com", "ssh.github.com"];
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "XDG_CONFIG_HOME"];
 
 /// Whether one of the remotes of the repository around `folder` is on GitHub or on one of `hosts`.
-pub(super) async fn is_on_github(
-    folder: &Path,
-    hosts: &[String],
-    known: &Arc<KnownChildren>,
-) -> bool {
-    remotes(folder, known)
+pub(super) async fn is_on_github(folder: &Path, hosts: &[String]) -> bool {
+    remotes(folder)
         .await
         .iter()
         .filter_map(|url| host_of(url))
@@ -33,7 +28,7 @@ pub(super) async fn is_on_github(
 }
 
 /// The addresses of the repository's remotes; none when it is no repository, or git does not say.
-async fn remotes(folder: &Path, known: &Arc<KnownChildren>) -> Vec<String> {
+async fn remotes(folder: &Path) -> Vec<String> {
     let mut command = Command::new("git");
     command.env_clear().arg("--no-pager").arg("-C").arg(folder);
     let passed_on = PASSED_ON
@@ -48,10 +43,9 @@ async fn remotes(folder: &Path, known: &Arc<KnownChildren>) -> Vec<String> {
         .stderr(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    let Ok(child) = command.spawn() else {
+    let Ok((child, _own)) = children::spawn(&mut command) else {
         return Vec::new();
     };
-    let _ours = known.keep(child.id());
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     let Ok(Ok(output)) = output else {
         return Vec::new();
@@ -124,7 +118,6 @@ mod tests {
     #[tokio::test]
     async fn remotes_are_those_of_the_repository_around_a_folder() {
         let scratch = tempfile::tempdir().unwrap();
-        let known = Arc::new(KnownChildren::default());
         let git = |arguments: &[&str]| {
             let status = std::process::Command::new("git")
                 .arg("-C")
@@ -133,19 +126,18 @@ mod tests {
                 .status();
             assert!(status.unwrap().success(), "git {arguments:?}");
         };
-        assert!(!is_on_github(scratch.path(), &[], &known).await);
+        assert!(!is_on_github(scratch.path(), &[]).await);
         git(&["init", "--quiet"]);
-        assert!(!is_on_github(scratch.path(), &[], &known).await);
+        assert!(!is_on_github(scratch.path(), &[]).await);
         git(&["remote", "add", "origin", "https://example.com/a/b"]);
-        assert!(!is_on_github(scratch.path(), &[], &known).await);
+        assert!(!is_on_github(scratch.path(), &[]).await);
         git(&["remote", "add", "upstream", "git@github.com:a/b.git"]);
         // A pager of the repository is not run, and an alias does not take the command's place.
         git(&["config", "core.pager", "touch ran"]);
         git(&["config", "alias.remote", "!touch ran"]);
         let inner = scratch.path().join("inner");
         std::fs::create_dir(&inner).unwrap();
-        assert!(is_on_github(&inner, &[], &known).await);
+        assert!(is_on_github(&inner, &[]).await);
         assert!(!scratch.path().join("ran").exists());
-        assert!(known.all().is_empty());
     }
 }

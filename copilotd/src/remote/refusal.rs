@@ -25,13 +25,12 @@ struct Facts {
 /// Why `folder`'s session may not be reached from elsewhere; `None` when it may.
 pub async fn of(shared: &Shared, folder: &Path, unattended: bool) -> Option<String> {
     let settings = shared.settings().remote;
-    let known = &shared.known_children;
     let (managed, managed_file) = shared.managed();
     let facts = Facts {
         unattended,
         forbidden_by: managed.remote_forbidden.then(|| managed_file.to_owned()),
         on_github: !settings.require_github_repository()
-            || github::is_on_github(folder, &settings.github_hosts, known).await,
+            || github::is_on_github(folder, &settings.github_hosts).await,
         no_relay: shared.link.status().no_relay,
     };
     decide(&facts, &settings)

@@ -685,8 +685,7 @@ impl Actor {
         }
         let title = &self.model.session.title;
         if let Some(notification) = Notification::of(self.state_word(), title, self.id()) {
-            let known = Arc::clone(&shared.known_children);
-            notification.show(self.environment.clone(), known);
+            notification.show(self.environment.clone());
         }
     }
 

@@ -172,21 +172,13 @@ impl Actor {
         if let Ok(Some(confined)) = &confined {
             own_vars.push(("TMPDIR", confined.scratch.as_os_str()));
         }
-        let known = Arc::clone(&shared.known_children);
         pause::reached("before-spawn");
         let spawned = match &confined {
             Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
             Ok(confined) => {
                 let confinement = confined.as_ref().map(|c| &c.confinement);
                 let folder = &self.folder;
-                process::spawn(
-                    &command,
-                    folder,
-                    &environment,
-                    &own_vars,
-                    known,
-                    confinement,
-                )
+                process::spawn(&command, folder, &environment, &own_vars, confinement)
             }
         };
         pause::reached("after-spawn");
@@ -232,14 +224,8 @@ impl Actor {
     /// No terminal gave an environment: the login shell's is asked for beside the loop.
     fn ask_for_environment(&mut self) {
         let inputs = self.own_inputs.clone();
-        let known = Arc::clone(&self.model.shared.known_children);
         tokio::spawn(async move {
-            let mut ours = None;
-            let environment = SessionEnvironment::of_login_shell(|pid| {
-                ours = Some(known.keep(Some(pid)));
-            })
-            .await;
-            drop(ours);
+            let environment = SessionEnvironment::of_login_shell().await;
             if let Some(inputs) = inputs.upgrade() {
                 // The session may have ended meanwhile.
                 let _ = inputs
