@@ -29,7 +29,8 @@ import { texts } from "./texts";
 
 /** Finished turns that are shown at once; older ones come on demand. */
 const TURNS = 20;
-const CACHE_EVERY_MS = 1_000;
+/** The whole of it is written, so not with every word; what ends is written at once. */
+const CACHE_EVERY_MS = 5_000;
 const PAGE = 100;
 
 /** A session in view. */
@@ -61,7 +62,6 @@ export class Machine {
   presence = $state.raw<MachinePresence>();
   link = $state.raw<MachineState>({ kind: "offline" });
   root = $state.raw<RootState>();
-  notice = $state("");
   /** Whether it has slash commands; not known before it was asked. */
   offersCommands = $state<boolean>();
   readonly sessions = new SvelteMap<string, SessionSummary>();
@@ -111,9 +111,6 @@ export class Machine {
         for (const view of this.views.values()) view.stale = true;
       },
       message: (message) => this.client.receive(message),
-      notice: (message) => {
-        this.notice = message;
-      },
     });
   }
 
@@ -359,9 +356,13 @@ export class Machine {
       view.gone = true;
       return;
     }
+    const wasRunning = view.chat?.activeTurn !== undefined;
     if (channel.startsWith("ahp-chat:")) view.chat = state as ChatState;
     else view.session = state as SessionState;
-    if (view.chat && view.session) this.cacheLater(`chat/${this.id}/${view.id}`);
+    if (!view.chat || !view.session) return;
+    const copy = `chat/${this.id}/${view.id}`;
+    if (wasRunning && view.chat.activeTurn === undefined) this.cacheNow(copy);
+    else this.cacheLater(copy);
   }
 
   // --- the copy on this device

@@ -7,8 +7,8 @@
  */
 
 import DOMPurify from "dompurify";
-import { getDefaults, Lexer, Tokenizer, type Token } from "marked";
-import { nodesOf } from "./markup";
+import { getDefaults, Lexer, Tokenizer, type Links, type Token, type Tokens } from "marked";
+import { fill, nodesOf } from "./markup";
 
 /** Beyond this a text has no markup: nobody reads it, and nothing may hang. */
 const MAX_CHARS = 50_000;
@@ -30,7 +30,6 @@ const TAGS = [
   "br",
   "code",
   "del",
-  "div",
   "em",
   "h1",
   "h2",
@@ -54,7 +53,9 @@ const TAGS = [
 ];
 
 class BoundedLexer extends Lexer {
-  private work = 0;
+  constructor(public work: number) {
+    super({ ...getDefaults(), tokenizer: new BoundedTokenizer() });
+  }
 
   override inlineTokens(source: string, tokens: Token[] = []): Token[] {
     const beginnings = source.match(/[*_~[(<`\\]/g)?.length ?? 0;
@@ -108,58 +109,145 @@ export function markupEnd(source: string): number {
   return gap > 0 ? gap + 2 : MAX_CHARS;
 }
 
-export function blocksOf(source: string): Block[] {
-  try {
-    const lexer = new BoundedLexer({ ...getDefaults(), tokenizer: new BoundedTokenizer() });
-    const tokens = lexer.lex(source);
-    const blocks = tokens.slice(0, MAX_BLOCKS).flatMap((token): Block[] => {
-      const { raw } = token;
-      if (token.type === "space" || token.type === "def") return [];
-      if (token.type === "code") {
-        const { text, lang } = token as { text: string; lang?: string };
-        return [{ kind: "code", raw, text, language: lang?.split(/\s/)[0] ?? "" }];
+/** A block of the parser's, and what is shown for it; some have nothing to show. */
+interface Part {
+  raw: string;
+  block?: Block;
+}
+
+/**
+ * The blocks of a text, which may grow. What more text cannot change any more is not read again, and
+ * stays the same object.
+ */
+export class Blocks {
+  private source = "";
+  private parts: Part[] = [];
+  /** How many of the parts, and how much of the text, nothing that comes can change. */
+  private settled = 0;
+  private settledChars = 0;
+  /** An upper bound of what reading them took, and the addresses that they give names to. */
+  private work = 0;
+  private links: Links = {};
+
+  /** Those of this text. A part of them is known when it begins with the one before. */
+  of(text: string): Block[] {
+    const source = text.includes("\r") ? text.replace(/\r\n?/g, "\n") : text;
+    try {
+      if (!source.startsWith(this.source) || !this.read(source)) {
+        this.forget();
+        this.read(source);
       }
-      if (raw.length > MAX_BLOCK_CHARS) return [{ kind: "plain", raw }];
-      return [{ kind: "markup", raw, token }];
-    });
-    const rest = tokens.slice(MAX_BLOCKS).map((token) => token.raw);
-    if (rest.length > 0) blocks.push({ kind: "plain", raw: rest.join("") });
-    return blocks;
-  } catch {
-    // A parser that gave up.
-    return [{ kind: "plain", raw: source }];
+      return shownOf(this.parts);
+    } catch {
+      // A parser that gave up.
+      this.forget();
+      return [{ kind: "plain", raw: source }];
+    }
   }
+
+  private forget(): void {
+    this.source = "";
+    this.parts = [];
+    this.settled = this.settledChars = this.work = 0;
+    this.links = {};
+  }
+
+  /** Reads what is not settled. Says whether the rest still is. */
+  private read(source: string): boolean {
+    const lexer = new BoundedLexer(this.work);
+    const { links } = lexer.tokens;
+    Object.assign(links, this.links);
+    const named = Object.keys(links).length;
+    const tail = source.slice(this.settledChars);
+    const tokens = lexer.lex(tail);
+    // An address that gets a name now may be meant by what was read before.
+    if (this.settled > 0 && Object.keys(links).length > named) return false;
+    this.source = source;
+    this.parts = [...this.parts.slice(0, this.settled), ...tokens.map(partOf)];
+
+    const before = tokens.slice(0, settledOf(tokens));
+    const raw = rawOf(before);
+    const settledLinks = { ...this.links, ...linksOf(before) };
+    if (Object.keys(links).length > Object.keys(settledLinks).length) {
+      // One that may become another one, or none, is meant anywhere.
+      this.settled = this.settledChars = this.work = 0;
+      this.links = {};
+    } else if (raw && tail.startsWith(raw)) {
+      this.settled += before.length;
+      this.settledChars += raw.length;
+      this.work = lexer.work;
+      this.links = settledLinks;
+    }
+    return true;
+  }
+}
+
+const rawOf = (tokens: Token[]): string => tokens.map(({ raw }) => raw).join("");
+
+/**
+ * How many of these nothing that comes can change: those before a gap after which another block has
+ * begun. A list goes on after a gap, and what a line begins can be said of a whole one only.
+ */
+function settledOf(tokens: Token[]): number {
+  for (let at = tokens.length - 1; at > 0; at -= 1) {
+    const isWhole = at + 1 < tokens.length || tokens[at]!.raw.includes("\n");
+    if (tokens[at]!.type === "space" || !isWhole) continue;
+    if (tokens[at - 1]!.type === "space" || tokens[at - 1]!.raw.endsWith("\n\n")) return at;
+  }
+  return 0;
+}
+
+/** The addresses that these give names to, those in lists and quotes too. */
+function linksOf(tokens: Token[]): Links {
+  const links: Links = {};
+  for (const token of tokens) {
+    if (token.type === "def") {
+      const { tag, href, title } = token as Tokens.Def;
+      links[tag] ??= { href, title };
+    }
+    const inside = token as { tokens?: Token[]; items?: Token[] };
+    Object.assign(links, linksOf([...(inside.tokens ?? []), ...(inside.items ?? [])]));
+  }
+  return links;
+}
+
+function partOf(token: Token): Part {
+  const { raw } = token;
+  if (token.type === "space" || token.type === "def") return { raw };
+  if (token.type === "code") {
+    const { text, lang } = token as { text: string; lang?: string };
+    return { raw, block: { kind: "code", raw, text, language: lang?.split(/\s/)[0] ?? "" } };
+  }
+  if (raw.length > MAX_BLOCK_CHARS) return { raw, block: { kind: "plain", raw } };
+  return { raw, block: { kind: "markup", raw, token } };
+}
+
+function shownOf(parts: Part[]): Block[] {
+  const blocks = parts.slice(0, MAX_BLOCKS).flatMap(({ block }) => (block ? [block] : []));
+  const rest = parts.slice(MAX_BLOCKS).map(({ raw }) => raw);
+  if (rest.length > 0) blocks.push({ kind: "plain", raw: rest.join("") });
+  return blocks;
 }
 
 const SAFE_LINK = /^(?:https?:|mailto:)/i;
 
 const purify = DOMPurify(window);
+purify.setConfig({
+  IN_PLACE: true,
+  ALLOWED_TAGS: TAGS,
+  ALLOWED_ATTR: ["href", "target", "rel", "title", "align", "start"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+});
 purify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.nodeName !== "A") return;
-  const href = node.getAttribute("href") ?? "";
-  if (SAFE_LINK.test(href)) {
-    node.setAttribute("target", "_blank");
-    node.setAttribute("rel", "noopener noreferrer nofollow");
-    node.setAttribute("title", href);
-  } else node.removeAttribute("href");
+  if (!SAFE_LINK.test(node.getAttribute("href") ?? "")) node.removeAttribute("href");
 });
 
-/** One block, clean, or its text where it cannot be made: the children of what is given back. */
-export function render(block: Extract<Block, { kind: "markup" }>): Element {
+/** Shows a block in an element, or its text where that cannot be done. */
+export function show(element: Element, block: Extract<Block, { kind: "markup" }>): void {
   try {
-    const made = document.createElement("div");
-    for (const node of nodesOf([block.token])) made.append(node);
-    purify.sanitize(made, {
-      IN_PLACE: true,
-      ALLOWED_TAGS: TAGS,
-      ALLOWED_ATTR: ["href", "align", "start"],
-      ALLOW_DATA_ATTR: false,
-      ALLOW_ARIA_ATTR: false,
-    });
-    return made;
+    fill(element, nodesOf([block.token]), (made) => purify.sanitize(made));
   } catch {
-    const made = document.createElement("div");
-    made.append(block.raw);
-    return made;
+    element.textContent = block.raw;
   }
 }

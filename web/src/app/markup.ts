@@ -1,11 +1,19 @@
 /**
- * Markdown's tokens as nodes. No text is ever read as markup of a page, so there is nothing in it
- * that could load or run; the sanitiser looks at what was made all the same.
+ * Markdown's tokens as nodes of a page. No text is ever read as markup of a page, so there is nothing
+ * in it that could load or run; the sanitiser looks at what was made all the same.
  */
 
 import type { MarkedToken, Token, Tokens } from "marked";
 
-type Child = Node | string;
+/** An element that there shall be. A text is a string. */
+interface Made {
+  /** As HTML writes it, in small letters. */
+  name: string;
+  attributes: Record<string, string>;
+  children: Child[];
+}
+
+export type Child = Made | string;
 
 /** The references that people write. Numbers are read as well; what else there is stays as it is. */
 const NAMED = new Map(
@@ -60,17 +68,34 @@ function read(text: string): string {
   });
 }
 
-function make(name: string, children: Child[], attributes: Record<string, string> = {}): Element {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  // One at a time: a list of a hundred thousand is more than a call may have.
-  for (const child of children) element.append(child);
-  return element;
+const SAFE_LINK = /^(?:https?:|mailto:)/i;
+
+/** What a link has: it leads to the web, and says where before somebody follows it. */
+function linkTo(href: string): Record<string, string> {
+  if (!SAFE_LINK.test(href)) return {};
+  return { href, target: "_blank", rel: "noopener noreferrer nofollow", title: href };
+}
+
+const make = (name: string, children: Child[], attributes: Record<string, string> = {}): Made => ({
+  name,
+  attributes,
+  children,
+});
+
+/** Texts beside each other are one, as in a page. */
+function joined(children: Child[]): Child[] {
+  const all: Child[] = [];
+  for (const child of children) {
+    const last = all.at(-1);
+    if (typeof child === "string" && typeof last === "string") all[all.length - 1] = last + child;
+    else if (child !== "") all.push(child);
+  }
+  return all;
 }
 
 /** The nodes of these tokens. A kind that is not known is shown as it was written. */
 export function nodesOf(tokens: Token[]): Child[] {
-  return tokens.flatMap((token) => nodesOfOne(token as MarkedToken));
+  return joined(tokens.flatMap((token) => nodesOfOne(token as MarkedToken)));
 }
 
 function nodesOfOne(token: MarkedToken): Child[] {
@@ -103,10 +128,10 @@ function nodesOfOne(token: MarkedToken): Child[] {
     case "table":
       return [table(token)];
     case "link":
-      return [make("a", nodesOf(token.tokens), { href: token.href })];
+      return [make("a", nodesOf(token.tokens), linkTo(token.href))];
     case "image":
       // Nothing is loaded that nobody asked for.
-      return [make("a", [read(token.text) || token.href], { href: token.href })];
+      return [make("a", [read(token.text) || token.href], linkTo(token.href))];
     case "text":
       return token.tokens ? nodesOf(token.tokens) : [read(token.text)];
     case "escape":
@@ -118,12 +143,12 @@ function nodesOfOne(token: MarkedToken): Child[] {
   }
 }
 
-function list({ ordered, start, items }: Tokens.List): Element {
+function list({ ordered, start, items }: Tokens.List): Made {
   const first = ordered && start !== "" && start !== 1 ? { start: String(start) } : undefined;
   return make(ordered ? "ol" : "ul", nodesOf(items), first);
 }
 
-function table({ header, rows }: Tokens.Table): Element {
+function table({ header, rows }: Tokens.Table): Made {
   const cell = ({ tokens, align }: Tokens.TableCell, name: string) =>
     make(name, nodesOf(tokens), align ? { align } : undefined);
   const row = (cells: Tokens.TableCell[], name: string) =>
@@ -139,26 +164,48 @@ function table({ header, rows }: Tokens.Table): Element {
 }
 
 /**
- * Makes the children of `element` those of `fresh`. What is the same stays where it is, and with it
- * what somebody selected there; a text that grew is the same one with more in it.
+ * Where elements are made and looked at: nothing in it runs or loads. The page's own document would
+ * remember, too, every walk of the sanitiser, and ask each of them whenever a node goes away.
  */
-export function become(element: Element, fresh: Element): void {
+const workshop = document.implementation.createHTMLDocument();
+
+/** The same as an element. */
+function built({ name, attributes, children }: Made): Element {
+  const element = workshop.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  for (const child of children) element.append(typeof child === "string" ? child : built(child));
+  return element;
+}
+
+function isAlike(element: Element, { name, attributes }: Made): boolean {
+  const wanted = Object.entries(attributes);
+  return (
+    element.localName === name &&
+    element.attributes.length === wanted.length &&
+    wanted.every(([key, value]) => element.getAttribute(key) === value)
+  );
+}
+
+/**
+ * Makes these the children of `element`. What is the same stays where it is, and with it what
+ * somebody selected there; a text that grew is the same one with more in it. What is new goes through
+ * `clean` before it is in the page.
+ */
+export function fill(element: Element, children: Child[], clean: (made: Element) => void): void {
   let old = element.firstChild;
-  for (let next = fresh.firstChild; next; next = fresh.firstChild) {
-    if (!old) {
-      element.append(next);
-      continue;
-    }
-    const following: ChildNode | null = old.nextSibling;
-    if (old instanceof Text && next instanceof Text) {
-      if (next.data.startsWith(old.data)) old.appendData(next.data.slice(old.length));
-      else old.data = next.data;
-      next.remove();
-    } else if (old instanceof Element && next instanceof Element && isAlike(old, next)) {
-      become(old, next);
-      next.remove();
+  for (const child of children) {
+    const following: ChildNode | null = old?.nextSibling ?? null;
+    if (typeof child === "string") {
+      if (old instanceof Text) {
+        if (child.startsWith(old.data)) old.appendData(child.slice(old.length));
+        else old.data = child;
+      } else put(element, document.createTextNode(child), old);
+    } else if (old instanceof Element && isAlike(old, child)) {
+      fill(old, child.children, clean);
     } else {
-      old.replaceWith(next);
+      const made = built(child);
+      clean(made);
+      put(element, made, old);
     }
     old = following;
   }
@@ -169,10 +216,7 @@ export function become(element: Element, fresh: Element): void {
   }
 }
 
-function isAlike(one: Element, other: Element): boolean {
-  return (
-    one.nodeName === other.nodeName &&
-    one.attributes.length === other.attributes.length &&
-    [...one.attributes].every(({ name, value }) => other.getAttribute(name) === value)
-  );
+function put(element: Element, node: Node, instead: ChildNode | null): void {
+  if (instead) instead.replaceWith(node);
+  else element.append(node);
 }

@@ -36,8 +36,6 @@ export interface MachineEvents {
   connected(pipe: Pipe): Promise<void>;
   disconnected(): void;
   message(message: string): void;
-  /** Words of the machine for the person. */
-  notice(message: string): void;
 }
 
 export interface Opener {
@@ -185,7 +183,7 @@ export class MachineLink {
         this.wanted = false;
         this.drop("revoked");
         this.set({ kind: "revoked", message: String(control.message ?? "") });
-      } else if (control.type === "notice") this.events.notice(String(control.message ?? ""));
+      }
     }
   }
 

@@ -1,15 +1,22 @@
 // @vitest-environment jsdom
 
 import { describe, expect, it } from "vitest";
-import { blocksOf, markupEnd, render } from "../../src/app/markdown";
-import { become } from "../../src/app/markup";
+import { Blocks, markupEnd, show, type Block } from "../../src/app/markdown";
+
+function rendered(block: Extract<Block, { kind: "markup" }>): Element {
+  const element = document.createElement("div");
+  show(element, block);
+  return element;
+}
+
+const blocksOf = (source: string) => new Blocks().of(source);
 
 /** The text and the elements that a source becomes. */
 function shown(source: string) {
   const element = document.createElement("div");
   const end = markupEnd(source);
   for (const block of blocksOf(source.slice(0, end))) {
-    if (block.kind === "markup") element.append(...render(block).childNodes);
+    if (block.kind === "markup") element.append(...rendered(block).childNodes);
     else element.append(block.kind === "code" ? block.text : block.raw);
   }
   element.append(source.slice(end));
@@ -106,25 +113,95 @@ describe("markup", () => {
 
   it("keeps what is the same when it becomes another one", () => {
     const element = document.createElement("div");
-    const show = (source: string) => {
+    const become = (source: string) => {
       const [block] = blocksOf(source);
-      if (block?.kind === "markup") become(element, render(block));
+      if (block?.kind === "markup") show(element, block);
       return element.innerHTML;
     };
-    show("- one *two*\n- th");
+    become("- one *two*\n- th");
     const [first, text] = [
       element.querySelector("em"),
       element.querySelectorAll("li")[1]!.firstChild,
     ];
-    expect(show("- one *two*\n- three\n- four")).toBe(
+    expect(become("- one *two*\n- three\n- four")).toBe(
       "<ul><li>one <em>two</em></li><li>three</li><li>four</li></ul>",
     );
     expect(element.querySelector("em")).toBe(first);
     expect(element.querySelectorAll("li")[1]!.firstChild).toBe(text);
-    expect(show("1. one")).toBe("<ol><li>one</li></ol>");
-    expect(show("1. [one](https://a/)")).toContain('href="https://a/"');
-    expect(show("1. [one](https://b/)")).toContain('href="https://b/"');
-    expect(show("*a*")).toBe("<p><em>a</em></p>");
-    expect(show("a")).toBe("<p>a</p>");
+    expect(become("1. one")).toBe("<ol><li>one</li></ol>");
+    expect(become("1. [one](https://a/)")).toContain('href="https://a/"');
+    expect(become("1. [one](https://b/)")).toContain('href="https://b/"');
+    expect(become("*a*")).toBe("<p><em>a</em></p>");
+    expect(become("a")).toBe("<p>a</p>");
+  });
+});
+
+describe("a text that grows", () => {
+  const html = (blocks: ReturnType<typeof blocksOf>) =>
+    blocks.map((block) => (block.kind === "markup" ? rendered(block).innerHTML : block));
+
+  /** Everything that one thing may become when another one follows it. */
+  const PIECES = [
+    "# A title\n",
+    "words *with* **marks** and `code`",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "- a thing\n",
+    "  - inside\n",
+    "    still inside\n",
+    "1. first\n",
+    "2) second\n",
+    "> said\n",
+    "```rust\n",
+    "fn main() {}\n",
+    "```\n",
+    "    indented\n",
+    "| a | b |\n|---|---|\n",
+    "| 1 | 2 |\n",
+    "===\n",
+    "---\n",
+    "[name]: https://example.com/ 'title'\n",
+    "see [name] and [other][name]",
+    "[other]: https://example.org/\n",
+    "<div>\n",
+    "</div>\n",
+    "https://example.com",
+    "\t",
+    " ",
+    "&amp",
+    ";",
+    "~~",
+    "***",
+    "\\",
+  ];
+
+  it("is read as it would be read at once, however it comes", () => {
+    let seed = 7;
+    const random = (below: number) => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      return Math.floor((seed / 2 ** 31) * below);
+    };
+    for (let round = 0; round < 300; round += 1) {
+      const reader = new Blocks();
+      let source = "";
+      for (let piece = 0; piece < 14; piece += 1) {
+        const text = PIECES[random(PIECES.length)]!;
+        const cut = random(text.length + 1);
+        for (const part of [text.slice(0, cut), text.slice(cut)]) {
+          source += part;
+          expect(html(reader.of(source)), JSON.stringify(source)).toEqual(html(blocksOf(source)));
+        }
+      }
+    }
+  });
+
+  it("keeps the blocks that nothing can change, and begins anew with another text", () => {
+    const reader = new Blocks();
+    const [first, second] = reader.of("# A\n\nwords\n\n- a\n");
+    const [one, two] = reader.of("# A\n\nwords\n\n- a\n- b");
+    expect(one).toBe(first);
+    expect(two).toBe(second);
+    expect(html(reader.of("other *words*"))).toEqual(["<p>other <em>words</em></p>"]);
   });
 });
