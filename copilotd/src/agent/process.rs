@@ -371,6 +371,33 @@ mod tests {
         assert!(is_gone(grandchild), "the grandchild lives");
     }
 
+    #[tokio::test]
+    async fn what_is_started_while_another_ones_rest_is_swept_lives() {
+        tree::adopt_orphans();
+        let leaves = r#"setsid sleep 1000 & echo '{"method":"up"}'; wait"#;
+        let reads = r#"read line; echo '{"method":"read"}'; read line"#;
+        let start =
+            |script| spawn(&shell(script), Path::new("/"), &environment(), &[], None).unwrap();
+        let (first, mut first_events) = start(leaves);
+        let is_message = |event| matches!(event, Some(AgentEvent::Message(_)));
+        assert!(is_message(first_events.recv().await));
+        first.kill();
+        let mut others = Vec::new();
+        let ended = loop {
+            tokio::select! {
+                biased;
+                event = first_events.recv() => break event,
+                () = tokio::task::yield_now(), if others.len() < 5 => others.push(start(reads)),
+            }
+        };
+        assert!(matches!(ended, Some(AgentEvent::Ended(_))));
+        assert!(!others.is_empty());
+        for (agent, events) in &mut others {
+            agent.send("go on\n".into()).unwrap();
+            assert!(is_message(events.recv().await), "it was swept");
+        }
+    }
+
     fn is_gone(pid: nix::unistd::Pid) -> bool {
         match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             Err(_) => true,

@@ -22,6 +22,8 @@ use crate::session::Input;
 
 /// How long channels have to end when the daemon does.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a link lasts that nothing needs any more, so that devices hear what is gone.
+const LINGERS: Duration = Duration::from_secs(1);
 
 /// The relay that is to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,8 @@ struct Supervisor {
     task: Option<AbortOnDropHandle<()>>,
     own_attempt: u64,
     own_task: Option<AbortOnDropHandle<()>>,
+    /// Since when nothing needs the link.
+    unneeded_since: Option<Instant>,
 }
 
 /// Runs until `stop`.
@@ -78,6 +82,7 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
         task: None,
         own_attempt: 0,
         own_task: None,
+        unneeded_since: None,
     };
     let shared = &link.host.shared;
     let mut sessions = shared.remote.watch();
@@ -111,7 +116,8 @@ pub async fn run(link: Arc<Link>, stop: CancellationToken) {
         // An open pairing wants the link until its time is over.
         let end_of_pairing = lock(&link.pairings).next_end();
         let end_of_need = link.pairings_need_link_until();
-        let wake = [wake, end_of_pairing, end_of_need];
+        let end_of_link = supervisor.lingers_until();
+        let wake = [wake, end_of_pairing, end_of_need, end_of_link];
         let wake = wake.into_iter().flatten().min();
         tokio::select! {
             () = stop.cancelled() => break,
@@ -171,14 +177,28 @@ impl Supervisor {
                 status.relay = relay;
             });
         }
-        let wanted = !self.link.host.shared.remote.is_empty()
+        let needed = !self.link.host.shared.remote.is_empty()
             || self.link.pairings_need_link_until().is_some();
+        let now = Instant::now();
+        self.unneeded_since = match needed {
+            true => None,
+            false => self.unneeded_since.or(Some(now)),
+        };
+        let lingers = self.lingers_until().is_some_and(|until| now < until);
         match &self.target {
-            _ if !wanted => Wanted::Nothing,
+            _ if !needed && !lingers => Wanted::Nothing,
             Target::Own => Wanted::Own(self.goal),
             Target::Elsewhere(_) => Wanted::Elsewhere(self.goal),
             Target::Nowhere(_) => Wanted::Nothing,
         }
+    }
+
+    /// Until when the link lasts though nothing needs it.
+    fn lingers_until(&self) -> Option<Instant> {
+        let is_made = matches!(self.connection, Connection::Alive(_));
+        self.unneeded_since
+            .filter(|_| is_made)
+            .map(|since| since + LINGERS)
     }
 
     fn target_now(&self) -> Target {
