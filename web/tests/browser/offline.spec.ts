@@ -199,6 +199,7 @@ test("what was typed for a session that is gone can be copied and let go", async
   await world.pair(page, session);
   const { button, field, pending, says, send, state, type } = phone(page);
   await expect(state).toHaveText(texts.states.working!);
+  await expect(button(texts.cancelTurn)).toBeVisible();
   await page.evaluate(installed);
   await context.setOffline(true);
   await expect(says(texts.offlineDevice)).toBeVisible();
