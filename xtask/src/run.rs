@@ -65,7 +65,8 @@ pub(crate) fn run_and_keep(
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
             let _ = std::io::stderr().write_all(&line);
-            kept.extend(keep(&String::from_utf8_lossy(&line)));
+            let said = keep(&String::from_utf8_lossy(&line));
+            kept.extend(said.filter(|said| !kept.contains(said)));
             line.clear();
         }
     }

@@ -59,6 +59,7 @@ fn repository() -> tempfile::TempDir {
     let top = scratch.path();
     std::fs::create_dir(top.join("sub")).unwrap();
     git(top, &["init", "-q"]);
+    std::fs::write(top.join("same.txt"), "the same\n").unwrap();
     for text in ["one text\n", "two texts\n"] {
         std::fs::write(top.join("file.txt"), text).unwrap();
         git(top, &["add", "."]);
@@ -81,13 +82,14 @@ fn repository() -> tempfile::TempDir {
             std::fs::copy(&run, folder.join(hook)).unwrap();
         }
     }
-    // Makes git look at the contents again.
-    let file = std::fs::File::options()
-        .write(true)
-        .open(top.join("file.txt"))
-        .unwrap();
-    file.set_modified(std::time::SystemTime::UNIX_EPOCH)
-        .unwrap();
+    // Makes git look at the contents again. What is the same is noted in the index, which is what
+    // the hooks are about.
+    for name in ["file.txt", "same.txt"] {
+        let file = std::fs::File::options().write(true).open(top.join(name));
+        file.unwrap()
+            .set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
     scratch
 }
 
