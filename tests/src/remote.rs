@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipc_proto::control::{
     AwaitPairing, ControlReply, ControlRequest, JoinRelay, PairedDevice, PairingProgress,
@@ -140,12 +141,22 @@ impl Drop for Relay {
     }
 }
 
-/// Free at this moment, and nobody else on this machine is given it so soon.
+/// Free at this moment. The system gives none of these ports to a connection, and another test looks
+/// elsewhere.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(16);
+    let all = std::iter::repeat_with(|| ASKED.fetch_add(1, Ordering::Relaxed));
+    all.take(PORTS as usize)
+        .map(|asked| 10_000 + first.wrapping_add(asked) % PORTS)
+        .filter_map(|port| u16::try_from(port).ok())
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
         .expect("a free port")
 }
+
+/// How many ports from 10,000 on are tried.
+const PORTS: u32 = 20_000;
 
 /// A person at the machine.
 pub struct Remote<'a> {

@@ -205,7 +205,7 @@ test("the list with every group, its filters, settings and a new session", async
   await world.wait(terminal, "Hello.");
   await leave(world, terminal);
   await leave(world, await another(world, "it goes wrong", "Too many requests"));
-  await world.copilot("daemon", "stop");
+  await world.stopDaemon();
   await world.startDaemon();
   await world.pair(page);
   await another(world, "wait for ever", "wait for ever");

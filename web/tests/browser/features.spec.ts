@@ -239,7 +239,7 @@ test("a stored session goes on with the next message", async ({ page, start }) =
   await world.wait(terminal, "Hello.");
   await world.keys(terminal, "\u0004");
   await world.wait(terminal, "goes on");
-  await world.copilot("daemon", "stop");
+  await world.stopDaemon();
   await world.startDaemon();
   await world.pair(page, session);
   await expect(page.getByTestId("session-state")).toHaveText("Stored");

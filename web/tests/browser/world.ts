@@ -121,6 +121,9 @@ export class World {
   wait = (terminal: number, text: string) => this.do<string>("wait", { terminal, text });
   screen = (terminal: number) => this.do<string>("screen", { terminal });
   copilot = (...args: string[]) => this.do<Run>("copilot", { arguments: args });
+  /** Ends the daemon, which refuses that while a turn runs. */
+  stopDaemon = () =>
+    expect.poll(async () => (await this.copilot("daemon", "stop")).code, "it stops").toBe(0);
   session = () => this.do<string>("session");
   pairing = (session?: string) =>
     this.do<{ pairing: string; link: string }>("pairing", session ? { session } : {});
