@@ -1,16 +1,16 @@
 //! The children of this process that are its own: agents and helpers. Every other one is something
 //! that an ended agent left behind, and is swept.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::process::{Child, Command};
 
 /// A process has one set of children, however many hosts run in it.
-static OWN: Mutex<Option<HashSet<u32>>> = Mutex::new(None);
+static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-fn lock() -> MutexGuard<'static, Option<HashSet<u32>>> {
+fn lock() -> MutexGuard<'static, BTreeSet<u32>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -20,8 +20,8 @@ pub struct OwnChild(Option<u32>);
 
 impl Drop for OwnChild {
     fn drop(&mut self) {
-        if let (Some(pid), Some(own)) = (self.0, lock().as_mut()) {
-            own.remove(&pid);
+        if let Some(pid) = self.0 {
+            lock().remove(&pid);
         }
     }
 }
@@ -35,11 +35,11 @@ pub fn spawn(command: &mut Command) -> io::Result<(Child, OwnChild)> {
     let mut own = lock();
     let child = command.spawn()?;
     let pid = child.id();
-    own.get_or_insert_default().extend(pid);
+    own.extend(pid);
     Ok((child, OwnChild(pid)))
 }
 
 /// Gives a look at which children are ours; none is started meanwhile.
-pub(super) fn with_own<T>(look: impl FnOnce(&HashSet<u32>) -> T) -> T {
-    look(lock().get_or_insert_default())
+pub(super) fn with_own<T>(look: impl FnOnce(&BTreeSet<u32>) -> T) -> T {
+    look(&lock())
 }

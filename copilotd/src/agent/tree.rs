@@ -5,7 +5,7 @@
 //! the agent is gone, among its ancestors. What this does not see: a process that somebody else
 //! started on an agent's behalf (`systemd-run`, `at`, a container engine, another user's shell).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -224,7 +224,7 @@ pub async fn sweep_orphans() {
 }
 
 /// How many there were.
-fn sweep_once(own: &HashSet<u32>) -> usize {
+fn sweep_once(own: &BTreeSet<u32>) -> usize {
     let this = std::process::id() as i32;
     let orphans: Vec<Process> = processes()
         .into_iter()

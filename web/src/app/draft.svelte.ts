@@ -9,7 +9,7 @@ export class Draft {
   private read = $state(false);
 
   /** `key` names it among the drafts of this device. */
-  constructor(key: string) {
+  constructor(private readonly key: string) {
     void app.draft(key).then((kept) => {
       // Somebody may have begun to type meanwhile.
       if (kept) this.putBefore(kept);
@@ -19,6 +19,12 @@ export class Draft {
       const { text } = this;
       if (this.read) void app.keepDraft(key, text);
     });
+  }
+
+  /** Nothing of it is there any more when this ends. */
+  clear(): Promise<void> {
+    this.text = "";
+    return app.keepDraft(this.key, "");
   }
 
   /** Puts a text before what is being typed by now. */

@@ -8,7 +8,7 @@
 
 import DOMPurify from "dompurify";
 import { getDefaults, Lexer, Tokenizer, type Links, type Token, type Tokens } from "marked";
-import { fill, nodesOf } from "./markup";
+import { fill, nodesOf, SAFE_LINK } from "./markup";
 
 /** Beyond this a text has no markup: nobody reads it, and nothing may hang. */
 const MAX_CHARS = 50_000;
@@ -228,8 +228,6 @@ function shownOf(parts: Part[]): Block[] {
   if (rest.length > 0) blocks.push({ kind: "plain", raw: rest.join("") });
   return blocks;
 }
-
-const SAFE_LINK = /^(?:https?:|mailto:)/i;
 
 const purify = DOMPurify(window);
 purify.setConfig({

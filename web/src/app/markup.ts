@@ -68,7 +68,8 @@ function read(text: string): string {
   });
 }
 
-const SAFE_LINK = /^(?:https?:|mailto:)/i;
+/** Where a link may lead. */
+export const SAFE_LINK = /^(?:https?:|mailto:)/i;
 
 /** What a link has: it leads to the web, and says where before somebody follows it. */
 function linkTo(href: string): Record<string, string> {

@@ -193,10 +193,9 @@ export function phone(page: Page) {
     idle: () => expect(page.getByTestId("session-state")).toHaveText(texts.states.idle!),
     /** Types in this field, and waits until that would be there again after a reload. */
     async type(text: string, into: Locator = field) {
-      const before = await keptIn(page, "drafts");
       await into.fill(text);
-      const isKept = async () => (await keptIn(page, "drafts")).some((it) => !before.includes(it));
-      await expect.poll(isKept).toBe(true);
+      const kept = async () => (await keptIn(page, "drafts")).map(({ value }) => value);
+      await expect.poll(kept).toContain(text);
     },
     /** Taps, and waits no longer than until that would outlive the page or is done. */
     async tap(button: Locator, isDone: () => Promise<boolean>) {
@@ -211,60 +210,52 @@ export function phone(page: Page) {
   };
 }
 
+interface Kept {
+  key: string;
+  value: unknown;
+}
+
 /**
- * What this device keeps in a store: each by its key and by what it was encrypted with, which is new
- * whenever it is written. A page that is gone within the milliseconds of a key or a tap keeps nothing.
+ * What this device keeps in a store, decrypted as the page does it. A page that is gone within the
+ * milliseconds of a key or a tap keeps nothing.
  */
-export function keptIn(page: Page, store: "drafts" | "outbox"): Promise<string[]> {
+export function keptIn(page: Page, store: "drafts" | "outbox" | "cache"): Promise<Kept[]> {
   return page.evaluate(async (name) => {
     const done = <T>(request: IDBRequest<T>) =>
       new Promise<T>((resolve, reject) => {
         request.onsuccess = () => resolve(request.result);
         request.onerror = () => reject(request.error!);
       });
+    type Sealed = { iv: Uint8Array<ArrayBuffer>; data: ArrayBuffer };
     const database = await done(indexedDB.open("copilot"));
-    const objects = database.transaction(name).objectStore(name);
-    const [keys, values] = await Promise.all([
+    const transaction = database.transaction(["keys", name]);
+    const objects = transaction.objectStore(name);
+    const [cipher, keys, values] = await Promise.all([
+      done(transaction.objectStore("keys").get("cache") as IDBRequest<CryptoKey>),
       done(objects.getAllKeys()),
-      done(objects.getAll() as IDBRequest<{ iv: Uint8Array }[]>),
+      done(objects.getAll() as IDBRequest<Sealed[]>),
     ]);
     database.close();
-    return values.map(({ iv }, at) => `${String(keys[at])} ${iv.join(" ")}`);
+    const opened = async ({ iv, data }: Sealed, at: number) => {
+      const key = String(keys[at]);
+      const additionalData = new TextEncoder().encode(`${name}/${key}`);
+      const how = { name: "AES-GCM", iv, additionalData };
+      const plain = new TextDecoder().decode(await crypto.subtle.decrypt(how, cipher, data));
+      return { key, value: JSON.parse(plain) as unknown };
+    };
+    return Promise.all(values.map(opened));
   }, store);
 }
 
 /** Waits until this device remembers a session as one whose turn has ended. */
 export async function remembersEnd(page: Page, session: string): Promise<void> {
-  const copy = () =>
-    page.evaluate(async (session) => {
-      const done = <T>(request: IDBRequest<T>) =>
-        new Promise<T>((resolve, reject) => {
-          request.onsuccess = () => resolve(request.result);
-          request.onerror = () => reject(request.error!);
-        });
-      const database = await done(indexedDB.open("copilot"));
-      const store = (name: string) => database.transaction(name).objectStore(name);
-      const cipher = (await done(store("keys").get("cache"))) as CryptoKey;
-      const keys = (await done(store("cache").getAllKeys())).map(String);
-      const key = keys.find((key) => !key.startsWith("list/") && key.endsWith(session));
-      if (key === undefined) return undefined;
-      type Sealed = { iv: BufferSource; data: BufferSource };
-      const { iv, data } = (await done(store("cache").get(key))) as Sealed;
-      database.close();
-      const additionalData = new TextEncoder().encode(`cache/${key}`);
-      const plain = await crypto.subtle.decrypt(
-        { name: "AES-GCM", iv, additionalData },
-        cipher,
-        data,
-      );
-      return JSON.parse(new TextDecoder().decode(plain)) as { chat: { activeTurn?: unknown } };
-    }, session);
-  await expect
-    .poll(async () => {
-      const known = await copy();
-      return known !== undefined && known.chat.activeTurn === undefined;
-    })
-    .toBe(true);
+  const isOver = async () => {
+    const copies = await keptIn(page, "cache");
+    const copy = copies.find(({ key }) => key.startsWith("chat/") && key.endsWith(session));
+    const known = copy?.value as { chat: { activeTurn?: unknown } } | undefined;
+    return known !== undefined && known.chat.activeTurn === undefined;
+  };
+  await expect.poll(isOver).toBe(true);
 }
 
 /** Everything that a page must never do, whatever a test does with it. */
