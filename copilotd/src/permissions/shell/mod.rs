@@ -14,6 +14,7 @@ mod read_only;
 mod repository;
 mod syntax;
 mod text;
+mod tree;
 mod variables;
 mod word;
 mod wrappers;

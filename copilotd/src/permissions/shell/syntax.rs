@@ -7,21 +7,17 @@
 //! problem. The walk goes on after a problem, so that denials see what can be seen. Must never
 //! run or expand anything.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
-
-use tree_sitter::{Node, ParseOptions, Parser};
+use tree_sitter::Node;
 
 use super::heredoc;
 use super::text;
+use super::tree::tree;
 use super::word::{self, Substitutions, Word};
 
 /// Commands longer than this are not read. Bytes.
 const MAX_BYTES: usize = 64 * 1024;
 /// Nesting deeper than this is not read.
 const MAX_DEPTH: usize = 60;
-/// Parsing that takes longer is given up: some texts take a time that grows with its square.
-const MAX_PARSE: Duration = Duration::from_millis(500);
 
 /// Words of the shell's grammar: a simple command cannot begin with one, so the tree is wrong
 /// where one does.
@@ -100,28 +96,6 @@ pub(in crate::permissions) fn parse(command: &str) -> Script {
         walk.problem("a text that takes too long to read");
     }
     walk.script
-}
-
-fn tree(command: &str) -> Option<tree_sitter::Tree> {
-    let mut parser = Parser::new();
-    parser
-        .set_language(&tree_sitter_bash::LANGUAGE.into())
-        .ok()?;
-    let started = Instant::now();
-    let mut late = |_: &tree_sitter::ParseState| {
-        if started.elapsed() > MAX_PARSE {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
-    let options = ParseOptions::new().progress_callback(&mut late);
-    let bytes = command.as_bytes();
-    parser.parse_with_options(
-        &mut |at, _| bytes.get(at..).unwrap_or_default(),
-        None,
-        Some(options),
-    )
 }
 
 struct Walk<'a> {
