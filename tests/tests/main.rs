@@ -53,6 +53,7 @@ mod remote_relays;
 mod remote_terminal;
 mod self_hosting;
 mod service;
+mod slash_commands;
 mod starting;
 mod terminals;
 mod undo;

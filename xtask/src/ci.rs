@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result<()> {
         ),
         ("documentation", check("documentation", documentation)),
     ];
-    results.push(("licences and advisories", licences()));
+    results.extend(dependencies());
 
     say::step("summary");
     let mut failed = Vec::new();
@@ -108,12 +108,25 @@ fn documentation() -> Result<()> {
     )
 }
 
-fn licences() -> Outcome {
+/// Two checks: the second needs a database that is fetched from elsewhere.
+fn dependencies() -> Vec<(&'static str, Outcome)> {
+    const LICENCES: &str = "licences and sources";
+    const ADVISORIES: &str = "advisories";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    if !run::works(cargo, &["deny", "--version"]) {
-        return Outcome::Skipped("cargo-deny is not installed (cargo install cargo-deny)");
+    if !run::works(&cargo, &["deny", "--version"]) {
+        let missing = "cargo-deny is not installed (cargo install cargo-deny)";
+        return vec![
+            (LICENCES, Outcome::Skipped(missing)),
+            (ADVISORIES, Outcome::Skipped(missing)),
+        ];
     }
-    check("licences and advisories", || {
-        run::run(run::cargo().args(["deny", "check"]))
-    })
+    let deny = |what: &[&str]| run::run(run::cargo().args(["deny", "check"]).args(what));
+    let licences = check(LICENCES, || deny(&["licenses", "bans", "sources"]));
+    let advisories = match run::works(&cargo, &["deny", "fetch", "db"]) {
+        true => check(ADVISORIES, || deny(&["advisories"])),
+        false => {
+            Outcome::Skipped("their database cannot be fetched (cargo deny fetch db says why)")
+        }
+    };
+    vec![(LICENCES, licences), (ADVISORIES, advisories)]
 }

@@ -14,6 +14,7 @@ use ahp_types::commands::{
 use ipc_proto::paths::Paths;
 use serde_json::value::RawValue;
 
+use super::commands::{self, Command};
 use super::connection::parse;
 use super::contents::{content_text, read_params};
 use super::{
@@ -45,6 +46,8 @@ pub enum Update {
         /// Its text, or why there is none.
         result: Result<String, RpcError>,
     },
+    /// What [`Attached::ask_for_commands`] asked for.
+    Commands(Vec<Command>),
     /// The turns that [`Attached::fetch_older`] asked for are here, or never will be.
     OlderTurns(Result<(), RpcError>),
     /// The session was deleted.
@@ -57,6 +60,7 @@ enum Pending {
     Content(String),
     Terminal(String),
     Turns,
+    Commands,
 }
 
 /// A followed session.
@@ -177,6 +181,14 @@ impl Attached {
         Ok(true)
     }
 
+    /// Asks for the slash commands that there are; they arrive as [`Update::Commands`].
+    pub async fn ask_for_commands(&mut self) -> Result<(), ClientError> {
+        let params = commands::params(self.mirror.chat_uri());
+        let id = self.client.request("completions", &params).await?;
+        self.pending.insert(id, Pending::Commands);
+        Ok(())
+    }
+
     /// Gets all turns that are not here yet, page by page.
     pub async fn fetch_all(&mut self) -> Result<(), ClientError> {
         let cursor = |mirror: &Mirror| mirror.chat().and_then(|c| c.turns_next_cursor.clone());
@@ -277,6 +289,10 @@ impl Attached {
             }
             // The turns themselves came as an action before this reply.
             Some(Pending::Turns) => Update::OlderTurns(result.map(|_| ())),
+            // A host that offers none is one that has none.
+            Some(Pending::Commands) => {
+                Update::Commands(result.map_or_else(|_| Vec::new(), |raw| commands::of(&raw)))
+            }
             None => Update::Nothing,
         }
     }

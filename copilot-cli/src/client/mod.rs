@@ -4,6 +4,7 @@
 //! Never applies anything that the host did not publish, and knows no terminal.
 
 mod attached;
+mod commands;
 mod config;
 mod connection;
 mod contents;
@@ -19,6 +20,7 @@ mod summaries;
 mod uris;
 
 pub use attached::{Attached, Resumed, Update};
+pub use commands::Command;
 pub use connection::{Client, ClientError, Event};
 pub use contents::read_content;
 pub use identity::Identity;

@@ -20,9 +20,10 @@ use super::keys::Key;
 use super::line::{Colour, Line, Style};
 use super::pairing::Progress;
 use super::remote::{self, Asked, RemotePanel};
+use super::slash::Commands;
 use crate::client::{
-    Answer, MODES, Mirror, OpenRequest, allows_all, cancelling, mode, next_mode, open_requests,
-    set_remote, switch_allow_all, switch_mode, user_message,
+    Answer, Mirror, OpenRequest, cancelling, mode, next_mode, open_requests, switch_mode,
+    user_message,
 };
 use crate::text::one_line;
 
@@ -44,6 +45,8 @@ pub(crate) enum Effect {
     Redraw,
     /// Load older turns and show everything from the beginning.
     Older,
+    /// Ask the host what can be typed after a slash.
+    Commands,
     /// Make a pairing link, if no device can come.
     Pair,
     /// A person typed the code of a device.
@@ -77,6 +80,7 @@ pub(crate) enum Link {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(super) editor: Editor,
+    pub(super) commands: Commands,
     pub(super) dialog: Option<Dialog>,
     /// Dialogs of other open requests, as they were left.
     aside: Vec<Dialog>,
@@ -100,6 +104,7 @@ impl App {
     pub(crate) fn new(model: Option<String>) -> Self {
         Self {
             editor: Editor::default(),
+            commands: Commands::default(),
             dialog: None,
             aside: Vec::new(),
             link: Link::Up,
@@ -129,7 +134,7 @@ impl App {
             .map(|(text, _)| text.as_str())
     }
 
-    fn say(&mut self, text: impl Into<String>, now: Instant) {
+    pub(super) fn say(&mut self, text: impl Into<String>, now: Instant) {
         self.hint = Some((text.into(), now));
     }
 
@@ -196,6 +201,12 @@ impl App {
             let dialog = self.dialog_of(request);
             self.aside.extend(self.dialog.replace(dialog));
         }
+    }
+
+    /// The connection is lost, since now.
+    pub(crate) fn lost(&mut self, now: Instant) {
+        self.link = Link::Lost(now);
+        self.commands.forget();
     }
 
     /// An action got its number.
@@ -295,14 +306,14 @@ impl App {
                 Outcome::CancelTurn => cancel_turn(mirror),
             };
         }
+        if let Some(effects) = self.pick(&key) {
+            return effects;
+        }
         match key {
             Key::Enter => self.submit(mirror, now),
             Key::Queue => self.queue(mirror, now),
             Key::EndOfInput if self.editor.is_empty() => vec![Effect::Detach],
-            Key::EndOfInput => {
-                self.editor.apply(Edit::Delete);
-                Vec::new()
-            }
+            Key::EndOfInput => self.write(Edit::Delete),
             Key::Escape => self.escape(mirror, now),
             Key::Edit(Edit::Insert(text)) if text == "?" && self.editor.is_empty() => {
                 self.help = !self.help;
@@ -310,19 +321,10 @@ impl App {
             }
             Key::Edit(Edit::Up) if self.editor.is_empty() => match take_back(mirror) {
                 Some(effect) => vec![effect],
-                None => {
-                    self.editor.apply(Edit::Up);
-                    Vec::new()
-                }
+                None => self.write(Edit::Up),
             },
-            Key::Edit(edit) => {
-                self.editor.apply(edit);
-                Vec::new()
-            }
-            Key::Tab => {
-                self.editor.apply(Edit::Insert("    ".to_owned()));
-                Vec::new()
-            }
+            Key::Edit(edit) => self.write(edit),
+            Key::Tab => self.write(Edit::Insert("    ".to_owned())),
             _ => Vec::new(),
         }
     }
@@ -353,7 +355,7 @@ impl App {
         let effects = cancel_turn(mirror);
         if effects.is_empty() {
             if !self.editor.is_empty() {
-                let text = self.editor.take();
+                let text = self.take_text();
                 self.editor.remember(&text);
             }
             self.say("Ctrl+C again detaches", now);
@@ -387,7 +389,7 @@ impl App {
         Vec::new()
     }
 
-    fn submit(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
+    pub(super) fn submit(&mut self, mirror: &Mirror, now: Instant) -> Vec<Effect> {
         let text = self.editor.text().trim().to_owned();
         if text.is_empty() {
             return self.continue_turn(mirror, now);
@@ -395,11 +397,8 @@ impl App {
         if self.remote.wants_code() {
             return self.code(&text, now);
         }
-        if let Some(command) = slash_command(&text) {
-            let command = command.to_owned();
-            self.editor.take();
-            self.editor.remember(&text);
-            return self.slash(&command, &text, mirror, now);
+        if let Some(effects) = self.obey(&text, mirror, now) {
+            return effects;
         }
         let Some(text) = self.ready_text(now) else {
             return Vec::new();
@@ -442,6 +441,12 @@ impl App {
         }
     }
 
+    /// Empties the input.
+    pub(super) fn take_text(&mut self) -> String {
+        self.commands.forget();
+        self.editor.take()
+    }
+
     /// Takes the text out of the input, if it can be sent now.
     fn ready_text(&mut self, now: Instant) -> Option<String> {
         if self.link != Link::Up {
@@ -449,7 +454,7 @@ impl App {
             return None;
         }
         self.help = false;
-        let text = self.editor.take();
+        let text = self.take_text();
         self.editor.remember(&text);
         Some(text.trim().to_owned())
     }
@@ -475,7 +480,7 @@ impl App {
         Effect::Dispatch(Box::new(action), Sent::Prompt(text))
     }
 
-    fn pending(&self, kind: PendingMessageKind, text: String) -> Effect {
+    pub(super) fn pending(&self, kind: PendingMessageKind, text: String) -> Effect {
         let action = StateAction::ChatPendingMessageSet(ChatPendingMessageSetAction {
             kind,
             id: uuid::Uuid::new_v4().to_string(),
@@ -489,85 +494,12 @@ impl App {
     }
 
     /// Asks for a change of the session's settings; the status line shows what became of it.
-    fn setting(&mut self, action: StateAction, now: Instant) -> Vec<Effect> {
+    pub(super) fn setting(&mut self, action: StateAction, now: Instant) -> Vec<Effect> {
         if self.link != Link::Up {
             self.say("not connected: nothing was changed", now);
             return Vec::new();
         }
         vec![Effect::Dispatch(Box::new(action), Sent::Setting)]
-    }
-
-    /// `/mode`, `/plan` and `/allow-all` with what follows them.
-    fn switch(
-        &mut self,
-        command: &str,
-        argument: &str,
-        mirror: &Mirror,
-        now: Instant,
-    ) -> Vec<Effect> {
-        let session = mirror.session();
-        match (command, argument) {
-            ("mode", "") => {
-                let now_in = session.map(mode).unwrap_or_default();
-                self.say(
-                    format!("the mode is {now_in}; /mode {} switches", MODES.join("|")),
-                    now,
-                );
-                Vec::new()
-            }
-            ("mode", name) => self.setting(switch_mode(name), now),
-            ("plan", "") => self.setting(switch_mode("plan"), now),
-            // The mode is switched before the prompt is sent, and both keep their order.
-            ("plan", prompt) => {
-                let mut effects = self.setting(switch_mode("plan"), now);
-                if !effects.is_empty() {
-                    effects.push(match mirror.active_turn() {
-                        None => self.prompt(prompt.to_owned()),
-                        Some(_) => self.pending(PendingMessageKind::Queued, prompt.to_owned()),
-                    });
-                }
-                effects
-            }
-            (_, "") => {
-                let on = session.is_some_and(allows_all);
-                self.setting(switch_allow_all(!on), now)
-            }
-            (_, "on") => self.setting(switch_allow_all(true), now),
-            (_, "off") => self.setting(switch_allow_all(false), now),
-            (_, _) => {
-                self.say("/allow-all is followed by on, off or nothing", now);
-                Vec::new()
-            }
-        }
-    }
-
-    /// `/remote` with what follows it.
-    fn remote_command(&mut self, argument: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
-        let is_on = mirror.session().and_then(remote::of).is_some();
-        match (argument, is_on) {
-            ("on", false) => {
-                self.remote.ask(Asked::On);
-                self.setting(set_remote(true), now)
-            }
-            ("off", true) => {
-                let mut effects = self.remote.close();
-                effects.extend(self.setting(set_remote(false), now));
-                effects
-            }
-            ("" | "on", true) => self.remote.open(),
-            ("", false) => {
-                self.say("remote access is off; /remote on turns it on", now);
-                Vec::new()
-            }
-            ("off", false) => {
-                self.say("remote access is off", now);
-                Vec::new()
-            }
-            _ => {
-                self.say("/remote is followed by on, off or nothing", now);
-                Vec::new()
-            }
-        }
     }
 
     /// Shows or hides the link and its code.
@@ -585,7 +517,7 @@ impl App {
             self.say("the code has six digits; Esc ends pairing", now);
             return Vec::new();
         }
-        self.editor.take();
+        self.take_text();
         self.remote.typed();
         vec![Effect::Code(digits)]
     }
@@ -615,50 +547,9 @@ impl App {
             }
         }
     }
-
-    /// Carries out a command; `text` is all that was typed.
-    fn slash(&mut self, command: &str, text: &str, mirror: &Mirror, now: Instant) -> Vec<Effect> {
-        let argument = text.split_once(char::is_whitespace);
-        let argument = argument.map_or("", |(_, argument)| argument.trim());
-        match command {
-            "mode" | "plan" | "allow-all" => return self.switch(command, argument, mirror, now),
-            "remote" => return self.remote_command(argument, mirror, now),
-            "help" => self.help = true,
-            "exit" | "quit" => return vec![Effect::Detach],
-            "cancel" => {
-                let effects = cancel_turn(mirror);
-                if effects.is_empty() {
-                    self.say("nothing is running", now);
-                }
-                return effects;
-            }
-            "older" => {
-                if mirror.chat().is_none_or(|c| c.turns_next_cursor.is_none()) {
-                    self.say("there are no earlier turns", now);
-                } else {
-                    return vec![Effect::Older];
-                }
-            }
-            other => self.say(
-                format!("there is no command /{other}; /help lists them"),
-                now,
-            ),
-        }
-        Vec::new()
-    }
 }
 
-/// The name of a slash command, when the text is one and not a path.
-fn slash_command(text: &str) -> Option<&str> {
-    let name = text.strip_prefix('/')?.split_whitespace().next()?;
-    let is_command = name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-    (is_command && !OF_THE_HOST.contains(&name)).then_some(name)
-}
-
-/// Commands that are messages: the host carries them out, for every client.
-const OF_THE_HOST: &[&str] = &["rename", "undo"];
-
-fn cancel_turn(mirror: &Mirror) -> Vec<Effect> {
+pub(super) fn cancel_turn(mirror: &Mirror) -> Vec<Effect> {
     let under_way = mirror.session().is_some_and(cancelling);
     match mirror.active_turn() {
         Some(turn) if !under_way => {
@@ -707,22 +598,23 @@ fn title(request: &OpenRequest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::client::mirror_tests::{CHAT, SESSION, envelope, interrupted, mirror};
 
-    struct Run {
-        app: App,
-        mirror: Mirror,
+    /// An app on a session, without a terminal or a host.
+    pub(in crate::terminal) struct Run {
+        pub(in crate::terminal) app: App,
+        pub(in crate::terminal) mirror: Mirror,
         contents: Contents,
-        now: Instant,
+        pub(in crate::terminal) now: Instant,
         seq: u64,
     }
 
     impl Run {
-        fn new() -> Self {
+        pub(in crate::terminal) fn new() -> Self {
             Self {
                 app: App::new(None),
                 mirror: mirror(),
@@ -732,14 +624,14 @@ mod tests {
             }
         }
 
-        fn working() -> Self {
+        pub(in crate::terminal) fn working() -> Self {
             let mut run = Self::new();
             run.act(CHAT, json!({"type": "chat/turnStarted", "turnId": "t", "startedAt": "2025-01-01T00:00:00.000Z",
                 "message": {"text": "x", "origin": {"kind": "user"}}}));
             run
         }
 
-        fn asking() -> Self {
+        pub(in crate::terminal) fn asking() -> Self {
             let mut run = Self::working();
             run.act(CHAT, json!({"type": "chat/toolCallStart", "turnId": "t", "toolCallId": "c", "toolName": "shell", "displayName": "Shell"}));
             run.act(CHAT, json!({"type": "chat/toolCallReady", "turnId": "t", "toolCallId": "c", "invocationMessage": "rm x",
@@ -753,18 +645,18 @@ mod tests {
             self.app.sync(&self.mirror, &mut self.contents);
         }
 
-        fn press(&mut self, key: Key) -> Vec<Effect> {
+        pub(in crate::terminal) fn press(&mut self, key: Key) -> Vec<Effect> {
             self.app.key(key, &self.mirror, self.now)
         }
 
-        fn enter(&mut self, text: &str) -> Vec<Effect> {
+        pub(in crate::terminal) fn enter(&mut self, text: &str) -> Vec<Effect> {
             self.press(Key::Edit(Edit::Insert(text.to_owned())));
             self.press(Key::Enter)
         }
     }
 
     /// The one action among the effects, as JSON.
-    fn action(effects: &[Effect]) -> Value {
+    pub(in crate::terminal) fn action(effects: &[Effect]) -> Value {
         match effects {
             [Effect::Dispatch(action, _)] => serde_json::to_value(action).unwrap(),
             other => panic!("not one action: {other:?}"),
@@ -922,31 +814,6 @@ mod tests {
         run.app.sent(1, Sent::TakeBack("text m2".into()));
         run.app.confirmed(1);
         assert_eq!(run.app.editor.text(), "text m2");
-    }
-
-    #[test]
-    fn slash_commands_are_never_sent() {
-        let mut run = Run::new();
-        assert!(run.enter("/nonsense please").is_empty());
-        assert_eq!(
-            run.app.hint(run.now),
-            Some("there is no command /nonsense; /help lists them")
-        );
-        assert_eq!(run.enter("/exit"), [Effect::Detach]);
-        assert!(run.enter("/help").is_empty());
-        assert!(run.app.help);
-        let undo = run.enter("/undo 3");
-        assert_eq!(action(&undo)["message"]["text"], "/undo 3");
-        let rename = run.enter("/rename The parser");
-        assert_eq!(action(&rename)["message"]["text"], "/rename The parser");
-        assert_eq!(
-            action(&run.enter("/home/ada is full"))["type"],
-            "chat/turnStarted"
-        );
-        assert_eq!(
-            action(&Run::working().enter("/cancel"))["type"],
-            "chat/turnCancelled"
-        );
     }
 
     #[test]

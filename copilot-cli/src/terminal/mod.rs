@@ -15,6 +15,7 @@ mod markdown;
 mod pairing;
 mod remote;
 mod screen;
+mod slash;
 mod timeline;
 mod view;
 
@@ -317,6 +318,11 @@ impl Session<'_> {
                     }
                 }
                 Effect::EndPairing => self.pairing = None,
+                Effect::Commands => match self.attached.ask_for_commands().await {
+                    Ok(()) => {}
+                    Err(error) if error.is_lost() => self.lost(),
+                    Err(error) => return Err(error.into()),
+                },
                 Effect::Older => match self.attached.fetch_older().await {
                     Ok(asked) => self.older = asked,
                     Err(error) if error.is_lost() => self.lost(),
@@ -352,6 +358,13 @@ impl Session<'_> {
             }
             Update::Content { uri, result } => {
                 self.contents.put(uri, result.map_err(|e| e.to_string()));
+            }
+            Update::Commands(commands) => {
+                let mirror = self.attached.mirror();
+                let effects = self.app.offered(commands, mirror, Instant::now());
+                if self.carry_out(effects).await? {
+                    return Ok(Some(End::Detached));
+                }
             }
             Update::OlderTurns(Err(error)) => {
                 self.older = false;
@@ -413,7 +426,7 @@ impl Session<'_> {
 
     fn lost(&mut self) {
         if self.app.link == Link::Up {
-            self.app.link = Link::Lost(Instant::now());
+            self.app.lost(Instant::now());
             self.backoff = Duration::ZERO;
         }
         self.contents.forget_asked();

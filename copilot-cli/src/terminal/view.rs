@@ -12,6 +12,7 @@ use super::blocks;
 use super::diff::Contents;
 use super::line::{Colour, Line, Style};
 use super::remote;
+use super::slash;
 use crate::client::{
     MODES, Mirror, asks_nothing, cancelling, clients, confinement, mode, needs_someone,
     open_requests, path_of_file_uri, short_path, state_words, todos,
@@ -73,6 +74,9 @@ pub(crate) fn live(scene: &Scene<'_>) -> Live {
     middle.extend(scene.mirror.chat().into_iter().flat_map(pending));
     if scene.app.help {
         middle.extend(help());
+    }
+    if asked.is_none() {
+        middle.extend(scene.app.commands.rows(scene.app.editor.text()));
     }
     let shared = scene.mirror.session().and_then(remote::of);
     middle.extend(scene.app.remote.rows(shared.as_ref(), columns, room));
@@ -161,29 +165,15 @@ fn help() -> Vec<Line> {
             "Ctrl+E, empty line",
             "show or hide the link for other devices",
         ),
-        ("/mode NAME", "switch the mode"),
-        (
-            "/plan [PROMPT]",
-            "switch to plan mode, and ask for something",
-        ),
-        (
-            "/allow-all [on|off]",
-            "allow everything that no rule denies",
-        ),
-        (
-            "/remote [on|off]",
-            "watch and steer this session from another device",
-        ),
-        ("/rename TITLE", "give the session another title"),
-        ("/cancel", "interrupt"),
-        ("/undo [N]", "take the file changes of a turn back"),
-        ("/older", "show earlier turns"),
-        ("/exit", "detach"),
+        ("/", "list the commands, the agent's own too"),
     ];
-    keys.iter()
+    let keys = keys
+        .iter()
+        .map(|(key, what)| ((*key).to_owned(), (*what).to_owned()));
+    keys.chain(slash::help())
         .map(|(key, what)| {
             Line::styled(format!("  {key:<22}"), Style::BOLD)
-                .with(*what, Style::PLAIN)
+                .with(what, Style::PLAIN)
                 .hanging(24)
         })
         .collect()
@@ -268,8 +258,10 @@ fn hint(scene: &Scene<'_>) -> Line {
         );
         return Line::styled(text, Style::of(Colour::Red)).cut(scene.columns);
     }
+    let listed = scene.app.dialog.is_none() && scene.app.lists_commands();
     let text = match scene.app.hint(scene.now) {
         Some(hint) => hint,
+        None if listed => "↑ ↓ choose · Tab puts it in · Esc hides the list",
         None if scene.mirror.active_turn().is_some() => "Esc Esc interrupts · Ctrl+D detaches",
         None => "Ctrl+D detaches · ? help",
     };
