@@ -25,6 +25,9 @@ const PLACES: [&str; 2] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
+/// 148 does not tell a page that is loaded while offline that it is.
+const OLDEST: u32 = 149;
+
 /// The browser, and a font for the emoji in tests and screenshots. What else it needs to draw
 /// text are its own dependencies.
 const PACKAGES: [&str; 2] = ["chromium", "fonts-noto-color-emoji"];
@@ -36,7 +39,7 @@ pub(crate) fn chromium() -> Result<PathBuf> {
         let path = PathBuf::from(named);
         if !starts(&path) {
             bail!(
-                "{VARIABLE} names {}, which does not start (`--version`)",
+                "{VARIABLE} names {}, which does not start (`--version`) or is older than {OLDEST}",
                 path.display()
             );
         }
@@ -45,6 +48,7 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     if let Some(path) = found() {
         return Ok(path);
     }
+    // One that is too old is brought up to date in the same way.
     if !run::may_install() {
         bail!("{}", missing());
     }
@@ -65,7 +69,36 @@ fn found() -> Option<PathBuf> {
 
 /// Some systems have a script of that name that only says how to get the real one.
 fn starts(path: &Path) -> bool {
-    run::works(path, &["--version"])
+    run::output(path, &["--version"])
+        .is_some_and(|said| major(&said).is_none_or(|major| major >= OLDEST))
+}
+
+/// Of `Chromium 156.0.8078.108 built on …`.
+fn major(said: &str) -> Option<u32> {
+    let numbers = said
+        .split_whitespace()
+        .filter_map(|word| word.split_once('.'));
+    numbers.filter_map(|(major, _)| major.parse().ok()).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn the_version_is_read_from_what_browsers_say() {
+        let table = [
+            (
+                "Chromium 156.0.8078.108 built on Debian GNU/Linux 12",
+                Some(156),
+            ),
+            ("Google Chrome 149.0.7000.1", Some(149)),
+            ("Brave Browser", None),
+        ];
+        for (said, expected) in table {
+            assert_eq!(major(said), expected, "{said}");
+        }
+    }
 }
 
 fn missing() -> String {
@@ -74,7 +107,7 @@ fn missing() -> String {
         PACKAGES.join(" ")
     );
     format!(
-        "Chromium is missing: the page is tested in a real one. Install it, for instance with\n  \
+        "Chromium {OLDEST} or newer is missing: the page is tested in a real one. Install it, for instance with\n  \
          {}{apt}        (Debian)\n  \
          dnf install chromium        (Fedora)\n  \
          pacman -S chromium        (Arch)\n  \

@@ -143,8 +143,10 @@ fn rule_set(texts: &[&str]) -> RuleSet {
     }
 }
 
-/// The end of one record in the log; no argument is this.
-const END: &str = "\u{1}end";
+/// In the log, where a line is what was started once: ends a word.
+const WORD: u8 = 1;
+/// In the log: a line break in a word.
+const LINE: u8 = 2;
 
 /// A scratch folder with recorders, far from everything else.
 struct Ground {
@@ -162,11 +164,12 @@ impl Ground {
         for name in PROGRAMS.iter().chain(WRAPPERS) {
             let real = program(name).filter(|_| WRAPPERS.contains(name));
             let then = real.map_or_else(String::new, |path| format!("exec {path:?} \"$@\""));
-            // One write, so that recorders that run at once do not mix.
+            // One write, so that recorders that run at once do not mix: bash writes line by line,
+            // so there is only one line.
             let text = format!(
-                "#!{} -p\nprintf '%s\\0' {name} \"$@\" $'{}' >> {:?}\n{then}\n",
+                "#!{} -p\nrecord=; for word in {name} \"$@\"; do record+=$word$'\\{WORD:o}'; done\n\
+                 record=${{record//$'\\n'/$'\\{LINE:o}'}}\nprintf '%s\\n' \"$record\" >> {:?}\n{then}\n",
                 ground.bash.display(),
-                END.escape_default().to_string().replace("\\u{1}", "\\1"),
                 ground.log(),
             );
             let file = ground.recorders().join(name);
@@ -253,15 +256,14 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 fn records(log: &[u8]) -> Vec<Vec<String>> {
-    let mut records = Vec::new();
-    let mut record = Vec::new();
-    for argument in log.split(|byte| *byte == 0) {
-        match String::from_utf8_lossy(argument).into_owned() {
-            end if end == END => records.push(std::mem::take(&mut record)),
-            argument => record.push(argument),
-        }
-    }
-    records
+    let log = String::from_utf8_lossy(log);
+    let words = |line: &str| {
+        let words = line.split_terminator(char::from(WORD));
+        words
+            .map(|word| word.replace(char::from(LINE), "\n"))
+            .collect()
+    };
+    log.lines().map(words).collect()
 }
 
 /// Every file below, with what is in it.
@@ -323,6 +325,21 @@ fn hunt(seed: u64, enough: impl Fn(usize) -> bool) {
             );
         }
     }
+}
+
+#[test]
+fn what_was_started_is_recorded_word_by_word() {
+    let ground = Ground::new();
+    let (mut started, changed) = ground.run("ls '' 'a\nb' é & git & wait; env alpha x");
+    started.sort();
+    let expected = [
+        &["alpha", "x"][..],
+        &["env", "alpha", "x"],
+        &["git"],
+        &["ls", "", "a\nb", "é"],
+    ];
+    assert_eq!(started, expected);
+    assert_eq!(changed, [] as [PathBuf; 0]);
 }
 
 #[test]
