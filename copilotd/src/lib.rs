@@ -19,6 +19,7 @@ pub mod service;
 pub mod session;
 pub mod store;
 pub mod undo;
+mod untrusted;
 pub mod uri;
 
 use std::path::PathBuf;

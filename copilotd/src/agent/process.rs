@@ -284,6 +284,7 @@ async fn read_messages(
     stop: &CancellationToken,
 ) -> Option<String> {
     let mut buffer = LineBuffer::default();
+    let mut skipped = 0_u64;
     let mut block = vec![0; 32 * 1024];
     loop {
         let read = tokio::select! {
@@ -307,8 +308,14 @@ async fn read_messages(
                         return None;
                     }
                 }
-                // Some agents print a banner; what is not a message is skipped.
-                Err(reason) => tracing::warn!(%reason, "an agent sent a line that is skipped"),
+                // Some agents print a banner; what is not a message is skipped. One that prints
+                // nothing else does not fill the log.
+                Err(reason) => {
+                    skipped += 1;
+                    if skipped.is_power_of_two() {
+                        tracing::warn!(%reason, skipped, "an agent sent lines that are skipped");
+                    }
+                }
             }
         }
     }

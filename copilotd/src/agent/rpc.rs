@@ -68,8 +68,14 @@ struct Wire<'a> {
 
 /// Reads one line. The error says what is wrong with it, without its content.
 pub fn parse(line: &[u8]) -> Result<Incoming, String> {
-    let wire: Wire<'_> =
-        serde_json::from_slice(line).map_err(|e| format!("not a JSON-RPC message: {e}"))?;
+    // The error of the parser quotes what it found, which may be a secret.
+    let wire: Wire<'_> = serde_json::from_slice(line).map_err(|e| {
+        let (line, column) = (e.line(), e.column());
+        format!(
+            "not a JSON-RPC message: {:?} error at {line}:{column}",
+            e.classify()
+        )
+    })?;
     let owned = |raw: Option<&RawValue>| raw.map_or_else(empty_object, RawValue::to_owned);
     match (wire.id, wire.method) {
         (Some(id), Some(method)) => Ok(Incoming::Request {
@@ -254,5 +260,8 @@ mod tests {
         ] {
             assert!(parse(bad).is_err());
         }
+        let secret = br#"{"id":1,"error":"no access for key sk-1234"}"#;
+        let reason = parse(secret).unwrap_err();
+        assert_eq!(reason, "not a JSON-RPC message: Data error at 1:43");
     }
 }

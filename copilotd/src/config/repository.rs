@@ -4,6 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::untrusted;
+
+/// Files of git's that only name a folder are not larger. Bytes.
+const MAX_LINK_BYTES: u64 = 64 * 1024;
+
 /// A repository, as far as approvals are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
@@ -52,7 +57,7 @@ fn main_tree(root: &Path) -> Option<PathBuf> {
 
 /// The path that a small file of git's has after `prefix`, relative to `base`.
 fn leads_to(file: &Path, prefix: &str, base: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = untrusted::read_text(file, MAX_LINK_BYTES).ok()?;
     let path = text.strip_prefix(prefix)?.trim();
     base.join(path).canonicalize().ok()
 }
@@ -72,6 +77,17 @@ mod tests {
             .output()
             .unwrap();
         assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    }
+
+    #[test]
+    fn a_working_tree_that_leads_to_what_never_ends_is_its_own_repository() {
+        let scratch = tempfile::tempdir().unwrap();
+        let top = scratch.path().canonicalize().unwrap();
+        std::fs::write(top.join(".git"), "gitdir: private").unwrap();
+        std::fs::create_dir(top.join("private")).unwrap();
+        let pipe = top.join("private/gitdir");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(Repository::of(&top).identity, top);
     }
 
     #[test]

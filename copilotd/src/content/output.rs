@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -13,10 +13,13 @@ use super::store::hex;
 /// disk; what comes after is dropped.
 pub const MAX_OUTPUT_BYTES: u64 = 512 * 1024 * 1024;
 
-/// The kept output of a tool call, open for appending.
+/// The kept output of a tool call, for appending.
 #[derive(Debug)]
 pub struct OutputFile {
-    file: File,
+    path: PathBuf,
+    /// Nothing while no more is expected: a turn may have more commands than a process may have
+    /// open files.
+    file: Option<File>,
     length: u64,
 }
 
@@ -24,7 +27,16 @@ impl OutputFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = private::options().append(true).create(true).open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        Ok(Self {
+            path: path.to_owned(),
+            file: Some(file),
+            length,
+        })
+    }
+
+    /// No more is expected. What comes all the same is appended as ever.
+    pub fn rest(&mut self) {
+        self.file = None;
     }
 
     /// Appends the bytes and returns how many of them were kept: fewer than were given once
@@ -32,9 +44,15 @@ impl OutputFile {
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = usize::try_from(MAX_OUTPUT_BYTES.saturating_sub(self.length));
         let kept = bytes.len().min(room.unwrap_or(usize::MAX));
-        if let Err(error) = self.file.write_all(&bytes[..kept]) {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self
+                .file
+                .insert(private::options().append(true).open(&self.path)?),
+        };
+        if let Err(error) = file.write_all(&bytes[..kept]) {
             // A part may have been written; the length stays true.
-            self.length = self.file.metadata()?.len();
+            self.length = file.metadata()?.len();
             return Err(error);
         }
         self.length += kept as u64;
@@ -80,6 +98,8 @@ mod tests {
         drop(output);
         let mut again = store.output(SESSION, "call").unwrap();
         assert_eq!(again.len(), 8);
+        again.rest();
+        assert!(again.file.is_none());
         again.append(b"three").unwrap();
         assert_eq!(
             store.read_output(SESSION, "call", Some(4..10)).unwrap(),

@@ -252,6 +252,9 @@ impl Actor {
                     Some(Input::Dispose { by, done }) => {
                         self.close().await;
                         self.forget_everything(by).await;
+                        for late in self.inbox.close().await {
+                            self.is_gone(late);
+                        }
                         // Nobody waits any more when the asking client is gone.
                         let _ = done.send(());
                         return;
@@ -770,8 +773,33 @@ impl Actor {
         let shared = Arc::clone(&self.model.shared);
         shared.sequencer.close(&self.model.session_uri);
         shared.sequencer.close(&self.model.chat_uri);
+        self.forget_conversation();
         if let Err(error) = shared.contents.remove_session(&self.model.id) {
             tracing::error!(%error, session = %self.model.id, "the content of a deleted session could not be removed");
+        }
+    }
+
+    /// Removes what the built-in agent keeps of the conversation; others keep theirs where they
+    /// want.
+    fn forget_conversation(&self) {
+        let is_name = |id: &&String| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            !id.is_empty() && id.bytes().all(plain)
+        };
+        let Some(id) = self
+            .acp_session
+            .as_ref()
+            .filter(is_name)
+            .filter(|_| self.is_built_in())
+        else {
+            return;
+        };
+        let folder = self.model.shared.paths.agent_state_dir();
+        match std::fs::remove_file(folder.join(format!("{id}.jsonl"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::error!(%error, session = %self.model.id, "the conversation of a deleted session could not be removed");
+            }
+            _ => {}
         }
     }
 

@@ -532,7 +532,10 @@ impl Actor {
         self.steering_handed_over = None;
         let name = agent.name;
         tracing::warn!(session = %self.model.id, agent = %name, how = %ended.how, "agent ended");
-        let Some(turn) = &self.turn else { return };
+        // A turn of the daemon's own goes on without it.
+        let Some(turn) = self.turn.as_ref().filter(|turn| turn.phase != Phase::Own) else {
+            return;
+        };
         if turn.is_cancelling() {
             self.end_turn(End::Cancelled);
             return;

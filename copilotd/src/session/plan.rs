@@ -201,6 +201,8 @@ impl Actor {
         turn.translator.interrupt_text();
         let open = OpenPlan { rpc_id, options };
         turn.plans.insert(request.id.clone(), open);
+        // A plan that could not be kept had the same number.
+        self.model.forget_answer(&request.id);
         self.model.chat(
             StateAction::ChatInputRequested(ChatInputRequestedAction { request }),
             None,

@@ -122,6 +122,9 @@ impl Terminals {
     /// The command ended.
     pub(super) fn exited(&mut self, model: &Model, call: &str, exit_code: Option<i64>) {
         if let Some(terminal) = self.open.get_mut(call) {
+            if let Some(output) = &mut terminal.output {
+                output.rest();
+            }
             let uri = terminal_uri(&model.id, call);
             terminal.publish(
                 model,

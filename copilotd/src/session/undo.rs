@@ -57,9 +57,16 @@ enum Job {
     },
     Undo {
         number: Option<u64>,
-        by: Who,
-        reply: Option<oneshot::Sender<UndoReply>>,
+        ordered: Ordered,
     },
+}
+
+/// An undo, and where it was asked for.
+pub(super) struct Ordered {
+    by: Who,
+    /// The turn that shows it. It may be over before the files are back.
+    turn: Option<String>,
+    reply: Option<oneshot::Sender<UndoReply>>,
 }
 
 /// What became of a job.
@@ -73,8 +80,7 @@ pub(super) enum Done {
     Planned(Result<Plan, UndoError>, oneshot::Sender<UndoReply>),
     Undone {
         result: Result<(TurnChanges, Restored), UndoError>,
-        by: Who,
-        reply: Option<oneshot::Sender<UndoReply>>,
+        ordered: Ordered,
     },
 }
 
@@ -218,10 +224,10 @@ fn carry_out(mut kept: Kept, job: Job) -> (Kept, Done) {
         }
         Job::Finish => Done::Finished(kept.finish().map(drop)),
         Job::Plan { number, reply } => Done::Planned(kept.plan(number), reply),
-        Job::Undo { number, by, reply } => {
+        Job::Undo { number, ordered } => {
             // A turn that could not be finished before is finished first.
             let result = kept.finish().and_then(|_| kept.undo(number));
-            Done::Undone { result, by, reply }
+            Done::Undone { result, ordered }
         }
     };
     (kept, done)
@@ -297,7 +303,7 @@ impl Actor {
                 // Nobody waits any more when the asking client is gone.
                 let _ = reply.send(result.map_err(|e| e.to_string()));
             }
-            Some(Done::Undone { result, by, reply }) => self.undone(result, by, reply),
+            Some(Done::Undone { result, ordered }) => self.undone(result, ordered),
         }
         self.undo.go_on();
     }
@@ -376,15 +382,13 @@ impl Actor {
                 None,
             )
         });
-        self.undo.push(Job::Undo { number, by, reply });
+        let turn = self.turn.as_ref().map(|turn| turn.id.clone());
+        let ordered = Ordered { by, turn, reply };
+        self.undo.push(Job::Undo { number, ordered });
     }
 
-    fn undone(
-        &mut self,
-        result: Result<(TurnChanges, Restored), UndoError>,
-        by: Who,
-        reply: Option<oneshot::Sender<UndoReply>>,
-    ) {
+    fn undone(&mut self, result: Result<(TurnChanges, Restored), UndoError>, ordered: Ordered) {
+        let Ordered { by, turn, reply } = ordered;
         let answer = match result {
             Ok((turn, restored)) => {
                 let words = restored.sentence(turn.number);
@@ -417,7 +421,10 @@ impl Actor {
             // Nobody waits any more when the asking client is gone.
             let _ = reply.send(answer);
         }
-        self.end_turn(End::complete());
+        // The turn that runs now may be another one, which has only begun.
+        if self.turn.as_ref().map(|turn| &turn.id) == turn.as_ref() {
+            self.end_turn(End::complete());
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::actor::Actor;
 use super::budget::LEFT_OUT;
-use super::{Asked, View};
+use super::{Asked, Input, View};
 use crate::host::identity::Trust;
 use crate::host::outbound::Place;
 use crate::host::{Client, rpc};
@@ -48,6 +48,43 @@ impl Actor {
     pub(super) fn show_nobody(&mut self) {
         for asked in std::mem::take(&mut self.views.waiting) {
             self.not_found(&asked);
+        }
+    }
+
+    /// The session is gone; whoever still asks something of it hears so.
+    pub(super) fn is_gone(&self, late: Input) {
+        let gone = rpc::RpcError::session_not_found;
+        match late {
+            Input::Subscribe(asked) => self.not_found(&asked),
+            Input::FetchTurns {
+                client, request_id, ..
+            } => {
+                self.reply_error(&client, &request_id, &gone(&self.model.chat_uri));
+            }
+            Input::Completions {
+                client,
+                request_id,
+                channel,
+                ..
+            } => {
+                self.reply_error(&client, &request_id, &gone(&channel));
+            }
+            Input::Dispatch {
+                client,
+                channel,
+                origin,
+                action,
+            } => {
+                self.reject(
+                    &client,
+                    &channel,
+                    &action,
+                    &origin,
+                    "the session was deleted",
+                );
+            }
+            // Who waits for one of the others hears it from the end of what would tell them.
+            _ => {}
         }
     }
 

@@ -161,6 +161,26 @@ async fn a_plan_of_another_agent_has_the_same_four_answers() {
 }
 
 #[tokio::test]
+async fn a_plan_that_could_not_be_kept_is_asked_about_all_the_same_each_time() {
+    let world = World::new(&format!("{HAS_MODES}\n{PROPOSES}")).await;
+    let mut a = world.client("terminal A").await;
+    let session = a.create(&world, json!({"mode": "plan"})).await;
+    let id = session.strip_prefix("ahp-session:/").unwrap();
+    // A file in the place of the folder of its content.
+    let contents = world.host.shared.paths.content_dir();
+    std::fs::create_dir_all(&contents).unwrap();
+    std::fs::write(contents.join(id), "").unwrap();
+    for turn in ["one", "two"] {
+        a.prompt(&session, turn, "plan it").await;
+        a.state(&session, "plan-ready").await;
+        a.act(&chat_of(&session), decide("plan-1", "leave", None))
+            .await;
+        assert_eq!(a.ended(&session, turn).await.state, TurnState::Cancelled);
+        configure(&mut a, &session, json!({"mode": "plan"})).await;
+    }
+}
+
+#[tokio::test]
 async fn a_switch_of_modes_without_a_plan_is_no_way_around_plan_mode() {
     let asks = r#"
 on_prompt() { say '{"jsonrpc":"2.0","id":"ask","method":"session/request_permission","params":{"sessionId":"s","toolCall":{"toolCallId":"p","title":"Switch","kind":"switch_mode"},"options":[{"optionId":"yes","name":"Yes","kind":"allow_once"},{"optionId":"no","name":"No","kind":"reject_once"}]}}'; }

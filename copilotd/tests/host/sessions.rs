@@ -287,6 +287,60 @@ async fn deleting_does_not_wait_for_a_turn_to_end() {
 }
 
 #[tokio::test]
+async fn whoever_asks_something_of_a_session_that_is_being_deleted_is_answered() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let mut b = world.client("terminal B").await;
+    let session = a.create(&world, json!({})).await;
+    a.run(&session, "one", "hello").await;
+    let chat = chat_of(&session);
+    // It takes a while until its agent has ended.
+    let deleting = a.send("disposeSession", json!({"channel": session}));
+    let asking = async {
+        let typed = json!({"channel": chat, "kind": "userMessage", "text": "/", "offset": 1});
+        let asked = [
+            b.send("subscribe", json!({"channel": chat})).await,
+            b.send("fetchTurns", json!({"channel": chat})).await,
+            b.send("completions", typed).await,
+        ];
+        (
+            asked,
+            b.dispatch(&chat, super::client::start("two", "x")).await,
+        )
+    };
+    let (_, (asked, action)) = tokio::join!(deleting, asking);
+    for id in asked {
+        let reply = b.until("an answer", |m| m["id"] == id).await;
+        assert_eq!(reply["error"]["code"], -32001, "{reply}");
+    }
+    let fate = b.fate(action).await;
+    assert_eq!(fate.as_deref(), Some("the session was deleted"));
+}
+
+#[tokio::test]
+async fn an_undo_that_outlasts_its_turn_does_not_end_the_next_one() {
+    let world = World::new("").await;
+    let mut a = world.client("terminal A").await;
+    let session = a.create(&world, json!({})).await;
+    a.run(&session, "one", "hello").await;
+    let (chat, id) = (
+        chat_of(&session),
+        session.strip_prefix("ahp-session:/").unwrap(),
+    );
+    // All three come before what becomes of the first.
+    let undo = a.dispatch_later(&chat, super::client::start("two", "/undo"));
+    let prompt = a.dispatch_later(&chat, super::client::start("three", "hello again"));
+    let close = world.host.close_session(id, Who::daemon());
+    let (_, _, prompt) = tokio::join!(undo, close, prompt);
+    assert_eq!(a.fate(prompt).await, None);
+    let turn = a.ended(&session, "three").await;
+    assert_eq!(
+        super::client::text_of(&turn.response_parts),
+        "you said hello again"
+    );
+}
+
+#[tokio::test]
 async fn a_closed_session_is_stored_and_the_next_prompt_opens_it() {
     let world = World::new("").await;
     let mut a = world.client("terminal A").await;

@@ -1,10 +1,13 @@
 //! The index of a repository: whether it has other repositories in it, whose configuration git
 //! would obey too. The format is git's `index-format`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::untrusted;
+
 /// Indexes larger than this are not read. Bytes.
-const MAX_INDEX_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_INDEX_BYTES: u64 = 64 * 1024 * 1024;
 /// The mode of an entry that is another repository.
 const LINK_TO_REPOSITORY: u32 = 0o160_000;
 
@@ -13,12 +16,10 @@ const UNREAD: &str = "reads an index that cannot be read here";
 /// Checks that the index at `file`, if there is one, names no other repository. An error reads
 /// on after "git".
 pub(super) fn check(file: &Path) -> Result<(), String> {
-    match std::fs::metadata(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Ok(found) if found.len() <= MAX_INDEX_BYTES => {}
-        _ => return Err(UNREAD.to_owned()),
-    }
-    let bytes = std::fs::read(file).map_err(|_| UNREAD)?;
+    let bytes = match untrusted::read(file, MAX_INDEX_BYTES) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|_| UNREAD)?,
+    };
     match has_repositories(&bytes) {
         Some(false) => Ok(()),
         Some(true) => Err("would look into a repository inside of this one".to_owned()),

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::index;
+use crate::untrusted;
 
 /// Configuration files larger than this are not read. Bytes.
 const MAX_CONFIG_BYTES: u64 = 256 * 1024;
@@ -110,12 +111,8 @@ fn inspect(git: &Path) -> Result<(), String> {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let unreadable = || format!("reads {}, which cannot be looked at", file.display());
-    let size = std::fs::metadata(file).map_err(|_| unreadable())?.len();
-    if size > MAX_CONFIG_BYTES {
-        return Err(unreadable());
-    }
-    std::fs::read_to_string(file).map_err(|_| unreadable())
+    untrusted::read_text(file, MAX_CONFIG_BYTES)
+        .map_err(|_| format!("reads {}, which cannot be looked at", file.display()))
 }
 
 /// Looks at every key of a configuration file. Forms that are rare are not read.
@@ -157,6 +154,31 @@ fn check(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A repository is somebody else's: nobody may ever write to a pipe of its.
+    #[cfg(unix)]
+    #[test]
+    fn what_never_ends_is_not_read() {
+        use nix::{sys::stat::Mode, unistd::mkfifo};
+
+        let names = [
+            ".git",
+            ".git/config",
+            ".git/index",
+            ".git/commondir",
+            ".git/config.worktree",
+        ];
+        for name in names {
+            let scratch = tempfile::tempdir().unwrap();
+            let file = scratch.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            mkfifo(&file, Mode::S_IRWXU).unwrap();
+            assert!(plain(scratch.path()).is_err(), "{name}");
+            std::fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+            assert!(plain(scratch.path()).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn only_plain_configuration_is_plain() {
