@@ -78,7 +78,18 @@ fn every_request_and_decision_is_there_with_who_and_why_also_after_the_session()
     let id = screen.id().to_owned();
     home.copilot(&["sessions", "rename", &id, "A name"])
         .expect_code(0);
+    let conversations = || {
+        std::fs::read_dir(home.path().join("data/agent"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(conversations(), 1);
     home.copilot(&["sessions", "delete", &id]).expect_code(0);
+    assert_eq!(
+        conversations(),
+        0,
+        "the agent's memory of it is gone as well"
+    );
 
     let records = audit(&home, &["--session", &id]);
     let expected = [

@@ -24,6 +24,16 @@ pub const MAX_INLINE_BYTES: usize = 8 * 1024;
 /// How much of a text that goes by reference is shown inline.
 const PREVIEW_BYTES: usize = 2 * 1024;
 
+/// How much of what an agent says in one turn is kept in memory: words, thoughts, and what its tool
+/// calls are about. Bytes, roughly. Outputs and contents are kept elsewhere and have limits of their
+/// own.
+pub const MAX_TURN_BYTES: usize = 16 * 1024 * 1024;
+/// What a tool call takes besides its input and results. Bytes, roughly.
+const CALL_BYTES: usize = 2 * 1024;
+/// A list of things to do is not longer, and its entries neither, in characters.
+const MAX_TODOS: usize = 500;
+const MAX_TODO_CHARS: usize = 2_000;
+
 /// Where content goes that is too large for the state.
 pub trait Contents {
     /// Keeps `bytes` and gives a reference; `None` when they cannot be kept.
@@ -107,9 +117,28 @@ pub struct Call {
     content: Vec<ToolCallContent>,
     terminal: bool,
     exit_code: Option<i64>,
+    /// What it takes of [`MAX_TURN_BYTES`].
+    weight: usize,
 }
 
 impl Call {
+    /// While it is not done everything is held that the agent said of it.
+    fn weigh(&self) -> usize {
+        let content = self.content.iter().map(|item| match item {
+            ToolCallContent::Content(content) => text_of(&content.content).map_or(0, |t| t.len()),
+            ToolCallContent::Diff(diff) => {
+                diff.new_text.len() + diff.old_text.as_ref().map_or(0, String::len)
+            }
+            _ => 0,
+        });
+        let input = self
+            .input
+            .as_ref()
+            .map_or(0, |input| input.to_string().len());
+        let locations: usize = self.locations.iter().map(|l| l.to_string().len()).sum();
+        CALL_BYTES + input + locations + content.sum::<usize>()
+    }
+
     /// The proposed or made changes: path, old text if there was a file, new text.
     pub fn diffs(&self) -> impl Iterator<Item = &agent_client_protocol_schema::v1::Diff> {
         self.content.iter().filter_map(|c| match c {
@@ -245,6 +274,7 @@ pub struct Translator {
     open: Open,
     parts: u64,
     calls: HashMap<String, Call>,
+    kept: usize,
 }
 
 impl Translator {
@@ -256,6 +286,7 @@ impl Translator {
             open: Open::None,
             parts: 0,
             calls: HashMap::new(),
+            kept: 0,
         }
     }
 
@@ -310,7 +341,7 @@ impl Translator {
             }
             SessionUpdate::Plan(plan) => {
                 let todo = |entry: agent_client_protocol_schema::v1::PlanEntry| Todo {
-                    content: entry.content,
+                    content: entry.content.chars().take(MAX_TODO_CHARS).collect(),
                     status: match entry.status {
                         PlanEntryStatus::InProgress => "in_progress",
                         PlanEntryStatus::Completed => "completed",
@@ -318,7 +349,8 @@ impl Translator {
                     }
                     .to_owned(),
                 };
-                effects.push(Effect::Todos(plan.entries.into_iter().map(todo).collect()));
+                let entries = plan.entries.into_iter().take(MAX_TODOS);
+                effects.push(Effect::Todos(entries.map(todo).collect()));
             }
             SessionUpdate::SessionInfoUpdate(info) => {
                 if let agent_client_protocol_schema::MaybeUndefined::Value(title) = info.title {
@@ -441,12 +473,18 @@ impl Translator {
         self.part(part)
     }
 
+    /// Whether the agent said more in this turn than [`MAX_TURN_BYTES`].
+    pub fn is_too_much(&self) -> bool {
+        self.kept > MAX_TURN_BYTES
+    }
+
     /// What follows starts a new text part; for anything else that enters the timeline.
     pub fn interrupt_text(&mut self) {
         self.open = Open::None;
     }
 
     fn text(&mut self, content: String, effects: &mut Vec<Effect>) {
+        self.kept += content.len();
         if let Open::Text(part_id) = &self.open {
             let (turn_id, part_id) = (self.turn_id.clone(), part_id.clone());
             effects.push(chat(StateAction::ChatDelta(ChatDeltaAction {
@@ -463,6 +501,7 @@ impl Translator {
     }
 
     fn reasoning(&mut self, content: String, effects: &mut Vec<Effect>) {
+        self.kept += content.len();
         if let Open::Reasoning(part_id) = &self.open {
             let (turn_id, part_id) = (self.turn_id.clone(), part_id.clone());
             let action = ChatReasoningAction {
@@ -516,8 +555,15 @@ impl Translator {
             content: Vec::new(),
             terminal: false,
             exit_code: None,
+            weight: 0,
         });
-        merge(call, fields);
+        // What comes of a call after its end is not shown.
+        if call.stage != Stage::Done {
+            merge(call, fields);
+            let weight = call.weigh();
+            let before = std::mem::replace(&mut call.weight, weight);
+            self.kept = self.kept.saturating_sub(before) + weight;
+        }
         if is_new {
             self.open = Open::None;
             let call = &self.calls[id];
@@ -650,6 +696,15 @@ impl Translator {
         if let Some(full) = contents.output(id) {
             content.push(resource(full));
         }
+        // The rest is in the state by now, or kept elsewhere.
+        call.content = Vec::new();
+        let texts = content.iter().map(|item| match item {
+            ToolResultContent::Text(text) => text.text.len(),
+            _ => 0,
+        });
+        let shown = CALL_BYTES + texts.sum::<usize>();
+        let before = std::mem::replace(&mut call.weight, shown);
+        self.kept = self.kept.saturating_sub(before) + shown;
         effects.push(chat(StateAction::ChatToolCallComplete(
             ChatToolCallCompleteAction {
                 turn_id,

@@ -72,6 +72,8 @@ pub(super) struct AgentConnection {
     ready: bool,
     /// Until when it has to be ready.
     ready_by: Instant,
+    /// Why the daemon ended it, when it did; what it still says is not heard.
+    broken: Option<String>,
     /// Lines that go out when the step that made them is kept.
     outgoing: Vec<String>,
 }
@@ -198,6 +200,7 @@ impl Actor {
                     confined_for_plan: confined.ok().flatten().map(|c| c.for_plan),
                     ready: false,
                     ready_by: Instant::now() + shared.agent_start_limit,
+                    broken: None,
                     outgoing: Vec::new(),
                 };
                 self.pending_operations.extend(
@@ -237,6 +240,10 @@ impl Actor {
 
     /// Something happened on the agent's side.
     pub(super) fn agent_event(&mut self, event: AgentEvent) {
+        let is_broken = self.agent.as_ref().is_some_and(|a| a.broken.is_some());
+        if is_broken && !matches!(event, AgentEvent::Ended(_)) {
+            return;
+        }
         match event {
             AgentEvent::Message(Incoming::Notification { method, params }) => {
                 self.notified(&method, &params)
@@ -280,12 +287,26 @@ impl Actor {
                         return;
                     };
                     let effects = turn.translator.update(update, &mut contents);
+                    let too_much = turn.translator.is_too_much();
                     self.effects(effects);
+                    if too_much {
+                        self.break_off();
+                        return;
+                    }
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "an update of an agent is not understood and skipped")
             }
+        }
+    }
+
+    /// Ends an agent that talks without end; how it ended comes as that of any agent.
+    fn break_off(&mut self) {
+        if let Some(agent) = &mut self.agent {
+            let most = translate::MAX_TURN_BYTES / (1024 * 1024);
+            agent.broken = Some(format!("it said more than {most} MiB in one turn"));
+            agent.process.kill();
         }
     }
 
@@ -542,7 +563,7 @@ impl Actor {
         }
         let mut message = format!(
             "The agent `{name}` stopped in the middle of its work ({}).",
-            ended.how
+            agent.broken.as_ref().unwrap_or(&ended.how)
         );
         if !ended.last_words.is_empty() {
             message.push_str(&format!("\nIts last words:\n{}", ended.last_words));

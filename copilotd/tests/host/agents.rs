@@ -36,14 +36,15 @@ async fn an_agent_that_dies_is_an_error_with_its_last_words_and_the_next_prompt_
 #[tokio::test]
 async fn an_agent_that_never_gets_ready_is_ended_and_the_turn_says_so() {
     for silent in ["on_initialize() { :; }", "on_new() { :; }"] {
-        let world = World::with_start_limit(silent, Duration::from_secs(1)).await;
+        // Long enough for one that gets ready.
+        let world = World::with_start_limit(silent, Duration::from_secs(3)).await;
         let mut a = world.client("terminal A").await;
         let session = a.create(&world, json!({})).await;
         let turn = a.run(&session, "one", "go").await;
         let (kind, words) = error_of(&turn);
         assert_eq!(kind, "agent-start-failed");
         assert!(words.contains("`fake` did not begin"), "{words}");
-        assert!(words.contains("within 1 seconds"), "{words}");
+        assert!(words.contains("within 3 seconds"), "{words}");
 
         world.change_agent("");
         let turn = a.run(&session, "two", "hello").await;
@@ -255,4 +256,36 @@ async fn permission_is_not_asked_for_a_call_that_has_ended() {
     let session = a.create(&world, json!({})).await;
     let turn = a.run(&session, "one", "go").await;
     assert_eq!(text_of(&turn.response_parts), "refused");
+}
+
+/// It talks, thinks or calls tools without end, unless it is told to be quiet.
+const TALKS: &str = r#"
+block=0123456789abcdef
+for double in 1 2 3 4 5 6 7 8 9 10 11 12; do block=$block$block; done
+on_prompt() {
+  case $text in
+    talk) while :; do text "$block"; done ;;
+    think) while :; do update '{"sessionUpdate":"agent_thought_chunk","content":{"type":"text","text":"'$block'"}}'; done ;;
+    call) n=0; while :; do n=$((n+1)); update '{"sessionUpdate":"tool_call","toolCallId":"c'$n'","title":"t","rawInput":{"x":"'$block'"}}'; done ;;
+    *) text "you said $text"; end ;;
+  esac
+}
+"#;
+
+#[tokio::test]
+async fn an_agent_that_says_too_much_is_ended_and_the_next_prompt_works() {
+    let world = World::new(TALKS).await;
+    let mut a = world.client("terminal A").await;
+    let session = a.create(&world, json!({})).await;
+    for how in ["talk", "think", "call"] {
+        let turn = a.run(&session, how, how).await;
+        let (code, words) = error_of(&turn);
+        assert_eq!(code, "agent-crashed", "{how}: {words}");
+        assert!(
+            words.contains("it said more than 16 MiB in one turn"),
+            "{how}: {words}"
+        );
+        let turn = a.run(&session, &format!("after-{how}"), "hello").await;
+        assert_eq!(text_of(&turn.response_parts), "you said hello");
+    }
 }

@@ -138,11 +138,11 @@ async fn what_was_asked_is_withdrawn() {
     assert_eq!(a.tool_call(&session, "call")["status"], "cancelled");
     a.state(&session, "idle").await;
     assert_eq!(a.session(&session).input_needed, None);
-    let outcomes: Vec<_> = world
-        .received()
-        .into_iter()
-        .filter(|m| m["result"].get("outcome").is_some())
-        .collect();
+    // It ends the turn when it hears of the cancel, which is before it reads what became of its
+    // question.
+    let outcomes = world
+        .received_until("the outcome", |m| m["result"].get("outcome").is_some())
+        .await;
     assert_eq!(outcomes.len(), 1);
     assert_eq!(
         outcomes[0]["result"]["outcome"],

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::world::{World, chat_of, new_uri};
 
 /// Longer than anything takes that works, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct TestClient {
     host: Arc<Host>,

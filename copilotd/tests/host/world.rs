@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use copilotd::agent::tree;
 use copilotd::config::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use super::client::TestClient;
+use super::client::{PATIENCE, TestClient};
 use super::script;
 
 /// The daemon takes every child of its process that it does not know for an orphan of an agent: two
@@ -171,6 +171,24 @@ impl World {
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// The messages that are it, once the agent has read one.
+    pub(super) async fn received_until(
+        &self,
+        what: &str,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut received = self.received();
+            received.retain(&is_it);
+            if !received.is_empty() {
+                return received;
+            }
+            assert!(Instant::now() < deadline, "the agent never read {what}");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The messages of this method that the agent has read so far.
