@@ -331,6 +331,18 @@ impl Attached {
         })
     }
 
+    /// The same for a turn that may take longer than a wait for one thing, and of which nothing is
+    /// seen meanwhile.
+    pub fn wait_for_long_end(&mut self, turn: &str) -> Turn {
+        loop {
+            let ended = self.chat().turns.iter().find(|ended| ended.id == turn);
+            if let Some(ended) = ended.cloned() {
+                return ended;
+            }
+            self.catch_up().expect("the daemon is there");
+        }
+    }
+
     /// Changes settings of the session; the reason when they were not.
     pub fn configure(&mut self, config: Value) -> Option<String> {
         let channel = self.session_channel();

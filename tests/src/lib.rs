@@ -49,7 +49,7 @@ pub use pause::PausePoints;
 pub use process::{is_alive, memory_bytes, of_session, peak_memory_bytes, with_environment};
 pub use pty::{Modes, Pty};
 pub use random::Random;
-pub use remote::{Relay, Remote};
+pub use remote::{Relay, Remote, free_address};
 pub use scenario::{Scenario, say, tool};
 pub use slow::SlowClients;
 pub use small_disk::SmallDisk;

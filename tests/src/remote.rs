@@ -143,12 +143,13 @@ impl Drop for Relay {
 
 /// Free at this moment. The system gives none of these ports to a connection, and another test looks
 /// elsewhere.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(16);
     let all = std::iter::repeat_with(|| ASKED.fetch_add(1, Ordering::Relaxed));
     all.take(PORTS as usize)
         .map(|asked| 10_000 + first.wrapping_add(asked) % PORTS)
+        .filter(|port| *port != REFUSED)
         .filter_map(|port| u16::try_from(port).ok())
         .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
         .find(|address| TcpListener::bind(address).is_ok())
@@ -157,6 +158,8 @@ fn free_address() -> SocketAddr {
 
 /// How many ports from 10,000 on are tried.
 const PORTS: u32 = 20_000;
+/// Browsers go to no server on this one of them.
+const REFUSED: u32 = 10_080;
 
 /// A person at the machine.
 pub struct Remote<'a> {

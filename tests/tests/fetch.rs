@@ -24,9 +24,10 @@ impl WebServer {
         let log = Arc::clone(&seen);
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                match serve(stream.unwrap(), address) {
-                    path if path == "/stop" => return,
-                    path => log.lock().unwrap().push(path),
+                // Written down first: whoever has the answer may look at once.
+                let note = |path: &str| log.lock().unwrap().push(path.to_owned());
+                if serve(stream.unwrap(), address, note) == "/stop" {
+                    return;
                 }
             }
         });
@@ -55,8 +56,8 @@ impl Drop for WebServer {
     }
 }
 
-/// Answers one request and returns its path.
-fn serve(mut stream: TcpStream, address: SocketAddr) -> String {
+/// Answers one request and returns its path, which is noted before.
+fn serve(mut stream: TcpStream, address: SocketAddr, note: impl Fn(&str)) -> String {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let first = lines.next().and_then(Result::ok).unwrap_or_default();
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -65,6 +66,7 @@ fn serve(mut stream: TcpStream, address: SocketAddr) -> String {
             break;
         }
     }
+    note(&path);
     let answer = match path.as_str() {
         "/far" => format!(
             "302 Found\r\nlocation: http://localhost:{}/page\r\ncontent-length: 0",

@@ -98,14 +98,8 @@ fn flooding(home: &Home) -> (Attached, String) {
     (screen, turn)
 }
 
-/// The agent may take longer than a wait for one thing: while it prints, nothing else happens.
 fn wait_for_the_end(screen: &mut Attached, turn: &str) {
-    let ended = loop {
-        if let Some(ended) = screen.chat().turns.iter().find(|ended| ended.id == turn) {
-            break ended.clone();
-        }
-        screen.catch_up().expect("the daemon is there");
-    };
+    let ended = screen.wait_for_long_end(turn);
     assert_eq!(ended.state, TurnState::Complete, "{ended:?}");
     assert_eq!(spoken(&ended.response_parts), "Printed.");
 }

