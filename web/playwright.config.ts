@@ -28,8 +28,9 @@ function chromium(): string {
 export default defineConfig({
   testDir: "tests/browser",
   outputDir: "test-results",
-  timeout: 60_000,
-  expect: { timeout: 15_000 },
+  // Both ends of a link wait up to 30 s between two attempts.
+  timeout: 180_000,
+  expect: { timeout: 45_000 },
   /** More than the whole suite takes on two slow cores: what comes later never comes. */
   globalTimeout: (process.env.COPILOT_TEST_LONG === "1" ? 90 : 30) * 60_000,
   fullyParallel: true,
@@ -53,7 +54,7 @@ export default defineConfig({
         "--disable-sync",
       ],
     },
-    actionTimeout: 15_000,
+    actionTimeout: 45_000,
     screenshot: "only-on-failure",
     trace: "off",
   },

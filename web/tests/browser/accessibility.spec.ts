@@ -199,7 +199,6 @@ test("the list with every group, its filters, settings and a new session", async
   page,
   start,
 }) => {
-  test.setTimeout(120_000);
   const world = await start(everything);
   const { terminal } = await world.begin("say hello");
   await world.wait(terminal, "Hello.");
@@ -232,7 +231,6 @@ test("the list with every group, its filters, settings and a new session", async
 });
 
 test("what speaks of a connection that is not there", async ({ page, context, start }) => {
-  test.setTimeout(120_000);
   const world = await start(everything);
   const { terminal, session } = await world.begin("say hello");
   await world.wait(terminal, "Hello.");
@@ -322,6 +320,7 @@ test("what is said once is said again, and is not left behind", async ({
   await expect(page.getByText("Hello.")).toBeVisible();
   await phone(page).idle();
   await context.setOffline(true);
+  await expect(phone(page).says(texts.offlineDevice)).toBeVisible();
   const news = page.getByTestId("news");
   await page.getByRole("textbox").fill("one");
   await page.getByRole("button", { name: texts.sendPrompt, exact: true }).click();

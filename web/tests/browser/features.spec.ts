@@ -33,7 +33,6 @@ test("a command is followed while it runs, and says how it ended", async ({ page
 });
 
 test("a long output is read to its end, a part at a time", async ({ page, start }) => {
-  test.setTimeout(120_000);
   const command = "echo the-beginning; yes | head -c 9M; echo the-end";
   const world = await start(scenario({ print: [tool("shell", { command }), say("Printed.")] }));
   const { terminal, session } = await world.begin("print it");
@@ -211,7 +210,6 @@ test("the list is narrowed by state and by words, and those who wait come first"
 });
 
 test("older turns come on demand, and what is read stays where it is", async ({ page, start }) => {
-  test.setTimeout(180_000);
   const world = await start(scenario({ "turn (\\d+)": [say("So be it.")] }));
   const { terminal, session } = await world.begin("turn 0");
   await world.wait(terminal, "So be it.");

@@ -20,6 +20,8 @@ test("a page that one comes back to is up to date and works", async ({ page, sta
   const { approve, button, permission, timeline } = phone(page);
   await expect(timeline).toContainText("Hello to you.");
 
+  // A page that a worker takes over meanwhile is not kept.
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
   await page.evaluate(() => {
     addEventListener("pageshow", ({ persisted }: Event & { persisted?: boolean }) => {
       document.body.dataset.persisted = String(persisted);
@@ -29,7 +31,7 @@ test("a page that one comes back to is up to date and works", async ({ page, sta
   await world.keys(terminal, "ask me\r");
   await world.wait(terminal, "touch asked");
   await page.goBack({ waitUntil: "commit" });
-  expect(await page.evaluate(() => document.body.dataset.persisted)).toBe("true");
+  await expect.poll(() => page.evaluate(() => document.body.dataset.persisted)).toBe("true");
   await expect(permission).toContainText("touch asked");
   await approve();
   await expect(timeline).toContainText("Asked.");

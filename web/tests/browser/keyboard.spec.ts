@@ -57,7 +57,6 @@ const button = (page: Page, name: string | RegExp) =>
   page.getByRole("button", { name, exact: typeof name === "string" });
 
 test("everything is done with a keyboard alone", async ({ page, start }) => {
-  test.setTimeout(180_000);
   const world = await start(model);
   const { session } = await world.begin("fix the typo");
 
