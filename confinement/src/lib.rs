@@ -2,12 +2,12 @@
 //! with everything that the work starts.
 //!
 //! Owns what is forbidden and how it is enforced; decides nothing about when. On Linux this is
-//! Landlock (5.19 and newer); elsewhere there is no confinement, and [`Confinement::run`] says so
-//! instead of doing the work.
+//! Landlock (Linux 6.2 and newer); elsewhere there is no confinement, and [`Confinement::run`] says
+//! so instead of doing the work.
 //!
 //! Not forbidden, because Landlock has no word for it: reading, UDP, changing the mode, owner and
-//! times of files, and talking to other programs over sockets in the file system on kernels that
-//! do not know that restriction yet.
+//! times of files. Not forbidden on kernels that do not know that restriction yet: TCP (known since
+//! Linux 6.7), and talking to other programs over sockets in the file system.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -21,13 +21,14 @@ pub struct Confinement {
 
 /// The work was not done, because it could not be confined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this system cannot confine programs ({why}); Landlock of Linux 5.19 or newer can")]
+#[error("this system cannot confine programs ({why}); Landlock of Linux 6.2 or newer can")]
 pub struct NotConfined {
     why: String,
 }
 
 impl Confinement {
-    /// Nothing may be written but to devices such as `/dev/null`, and no TCP connection opened.
+    /// Nothing may be written but to devices such as `/dev/null`, and no TCP connection opened
+    /// where the kernel can forbid that.
     #[must_use]
     pub fn read_only() -> Self {
         Self::default()
@@ -86,7 +87,7 @@ mod system {
         "/dev/random",
         "/dev/urandom",
     ];
-    /// Older versions cannot keep a file from being emptied.
+    /// Linux 6.2. Older versions cannot keep a file from being emptied.
     const AT_LEAST: ABI = ABI::V3;
 
     pub(super) fn confine_this_thread(confinement: &Confinement) -> Result<(), NotConfined> {

@@ -24,7 +24,8 @@ struct Arguments {
     /// Log to standard error as well as to the log file.
     #[arg(long)]
     log_to_stderr: bool,
-    /// Seconds after which a session that is quiet and that nobody watches leaves memory.
+    /// Seconds after which a session that is quiet and that nobody watches leaves memory
+    /// [default: 900]
     #[arg(long, env = "COPILOTD_PARK_AFTER", value_name = "SECONDS")]
     park_after: Option<u64>,
 }

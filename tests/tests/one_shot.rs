@@ -101,6 +101,29 @@ fn a_question_is_declined_and_the_run_goes_on() {
 }
 
 #[test]
+fn what_is_fixed_at_creation_is_refused_to_a_session_that_exists() {
+    let home = Home::new(scenario());
+    home.copilot(&["-p", "hello", "-s"]).expect_code(0);
+    let resume = format!("--resume={}", home.only_session());
+    for flags in [
+        &["--continue", "--deny-tool", "shell(touch)"][..],
+        &["--continue", "--agent", "other"],
+        &[&resume, "--allow-all-tools"],
+        &[&resume, "--allow-url", "example.com"],
+        &[&resume, "--add-dir", "/tmp"],
+    ] {
+        let run = home.copilot(&[&["-p", "write"], flags].concat());
+        run.expect_code(2);
+        assert!(
+            run.stderr.contains("are set when it is created"),
+            "{flags:?}: {run:?}"
+        );
+    }
+    assert_eq!(home.read("written"), None);
+    home.copilot(&["-p", "write", "--continue"]).expect_code(5);
+}
+
+#[test]
 fn a_rule_that_makes_no_sense_is_a_usage_error_that_names_it() {
     let home = Home::new(scenario());
     let run = home.copilot(&["-p", "hello", "--allow-tool", "shell("]);

@@ -99,6 +99,26 @@ fn closing_ends_it_and_resuming_leaves_it_off() {
 }
 
 #[test]
+fn a_one_shot_run_that_resumes_a_session_turns_it_off_when_it_is_told_to() {
+    let home = home();
+    github(&home);
+    home.start_daemon();
+    let mut screen = Attached::create(&home, "a screen", json!({"remote": true}));
+    says_hello(&mut screen);
+    let resume = format!("--resume={}", screen.id());
+    assert_eq!(reachable(&home), [json!(screen.id())]);
+    home.copilot(&["-p", "hello", "-s", &resume, "--no-remote"])
+        .expect_code(0);
+    // Its end closes the session, which turns it off as well: what counts is what was first.
+    let audit = home.copilot(&["audit", "--session", screen.id(), "--json"]);
+    let off = audit.json_lines().into_iter().find(|record| {
+        record["event"] == "config-changed" && record["config"]["remote"] == json!(false)
+    });
+    let by = off.map(|record| record["by"]["name"].clone());
+    assert_eq!(by, Some(json!("copilot -p")));
+}
+
+#[test]
 fn one_shot_runs_refuse_it() {
     let home = home();
     github(&home);

@@ -121,6 +121,30 @@ fn a_first_device_is_paired_in_the_terminal() {
 }
 
 #[test]
+fn a_new_session_that_the_settings_let_devices_reach_shows_its_link_and_stays_without_its_terminal()
+{
+    let home = Home::new(Scenario::new());
+    home.write_settings(
+        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
+    );
+    home.start_daemon();
+    let relay = Relay::start(&home);
+    let person = Remote::of(&home);
+    person.join(&relay);
+    person.pair("phone");
+    let (mut terminal, id) = terminal(&home);
+    let link = format!("{}/#m={}&s={id}", relay.url(), person.status().machine_id);
+    terminal.wait_for("the link and its code", |screen| {
+        screen.contents().contains(&link) && has_code(screen)
+    });
+    terminal.send("\u{4}");
+    assert_eq!(terminal.wait(), 0);
+    let text = terminal.text();
+    assert!(text.contains("the session goes on"), "{text}");
+    assert_eq!(home.only_session(), id);
+}
+
+#[test]
 fn a_relay_that_is_away_is_said_to_be_and_no_link_is_shown() {
     let home = home();
     let mut relay = Relay::start(&home);

@@ -104,6 +104,32 @@ fn a_whole_session_happens_in_one_terminal() {
 }
 
 #[test]
+fn a_new_session_in_which_nothing_was_said_goes_with_its_terminal_unless_another_one_is_attached() {
+    let home = Home::new(asks_to_write());
+    let mut first = home.terminal(&[]);
+    let id = home.only_session();
+    let second = home.terminal(&["attach", &id]);
+    second.wait_for_text("ask for something");
+    first.wait_for_text("+1 attached");
+    first.send("\x04");
+    assert_eq!(first.wait(), 0);
+    second.send("hello\r");
+    second.wait_for("the question of trust", |screen| {
+        screen.contents().to_lowercase().contains("trust")
+    });
+    home.copilot(&["sessions", "delete", &id]).expect_code(0);
+
+    let mut alone = home.terminal(&[]);
+    home.only_session();
+    alone.wait_for_text("ask for something");
+    alone.send("\x04");
+    assert_eq!(alone.wait(), 0);
+    let text = alone.text();
+    assert!(text.contains("the session is gone"), "{text}");
+    assert!(home.sessions().is_empty());
+}
+
+#[test]
 fn the_terminal_is_as_it_was_after_leaving() {
     let home = Home::new(asks_to_write());
     let session = waiting(&home);

@@ -15,8 +15,9 @@ const PAGE: [(&str, &str); 2] = [
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only figures whose name contains this: verb, rest, echo, slow-clients, flood, stored; or `page`; or
-    /// `page-long`, which takes more than ten minutes and is measured only when it is named.
+    /// Only figures whose name contains this: verb, rest, echo, slow-clients, flood, device, answer,
+    /// link-rest, stored; or `page`; or `page-long`, which takes more than ten minutes and is measured only
+    /// when it is named.
     filter: Option<String>,
 }
 

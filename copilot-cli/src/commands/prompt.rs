@@ -38,12 +38,15 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
             "Remote access is only available in interactive sessions",
         ));
     }
+    let wanted = resume::wanted(&args);
+    let resumed = wanted.is_some();
+    if resumed {
+        resume::changes_nothing_fixed(&args)?;
+    }
     let prompt = full_prompt(args.prompt.as_deref().unwrap_or_default(), piped()?)?;
     let format = args.output_format.unwrap_or_default();
     let identity = Identity::command("-p");
     let mut client = connected_with_environment(paths, &identity).await?;
-    let wanted = resume::wanted(&args);
-    let resumed = wanted.is_some();
     let session = match wanted {
         None => new::create(&mut client, &args, true).await?,
         Some(resume::Wanted::Named(id)) => find_session(&mut client, &id).await?.resource,
@@ -55,6 +58,7 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     let mut attached = Attached::subscribe(client, &session, Some(1)).await?;
     if resumed {
         resume::switch_mode(&mut attached, &args).await?;
+        resume::switch_remote(&mut attached, &args, out).await?;
     }
     let mut one_shot = OneShot {
         attached,

@@ -38,12 +38,7 @@ pub(super) fn wanted(args: &RunArgs) -> Option<Wanted> {
 
 pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Result<Exit, CliError> {
     require_terminal()?;
-    if args.has_rules() || args.agent.is_some() {
-        return Err(CliError::usage(
-            "the agent and the rules of a session are set when it is created",
-        )
-        .hint("start a new session to use --agent, --add-dir, --allow-… or --deny-…"));
-    }
+    changes_nothing_fixed(&args)?;
     let identity = Identity::terminal();
     let mut client = connected_with_environment(paths, &identity).await?;
     let session = match wanted(&args) {
@@ -64,6 +59,17 @@ pub(super) async fn run(paths: &Paths, args: RunArgs, out: &mut Output) -> Resul
     terminal::run(attached, paths, identity, options, out).await
 }
 
+/// Refuses flags that say something about a session which only its creation can say.
+pub(super) fn changes_nothing_fixed(args: &RunArgs) -> Result<(), CliError> {
+    if args.has_rules() || args.agent.is_some() {
+        return Err(CliError::usage(
+            "the agent and the rules of a session are set when it is created",
+        )
+        .hint("start a new session to use --agent, --add-dir, --allow-… or --deny-…"));
+    }
+    Ok(())
+}
+
 /// Puts a session that exists into the mode of the flag.
 pub(super) async fn switch_mode(attached: &mut Attached, args: &RunArgs) -> Result<(), CliError> {
     let Some(mode) = args.mode else { return Ok(()) };
@@ -75,7 +81,7 @@ pub(super) async fn switch_mode(attached: &mut Attached, args: &RunArgs) -> Resu
 
 /// Turns remote access of a session that exists on or off, as the flags say. A refusal leaves the
 /// session as it is.
-async fn switch_remote(
+pub(super) async fn switch_remote(
     attached: &mut Attached,
     args: &RunArgs,
     out: &mut Output,
@@ -158,6 +164,33 @@ mod tests {
             wanted(&args(Some("ab"), false)),
             Some(Wanted::Named("ab".to_owned()))
         );
+    }
+
+    #[test]
+    fn what_is_fixed_at_creation_is_refused() {
+        let plain = RunArgs {
+            model: Some("m".to_owned()),
+            mode: Some(crate::args::Mode::Plan),
+            no_remote: true,
+            ..RunArgs::default()
+        };
+        assert!(changes_nothing_fixed(&plain).is_ok());
+        let agent = RunArgs {
+            agent: Some("other".to_owned()),
+            ..RunArgs::default()
+        };
+        let rule = RunArgs {
+            deny_tool: vec!["shell(git push)".to_owned()],
+            ..RunArgs::default()
+        };
+        let folder = RunArgs {
+            add_dir: vec!["../other".into()],
+            ..RunArgs::default()
+        };
+        for args in [agent, rule, folder] {
+            let error = changes_nothing_fixed(&args).unwrap_err();
+            assert_eq!(error.exit(), Exit::Usage, "{args:?}");
+        }
     }
 
     #[test]

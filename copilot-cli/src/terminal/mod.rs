@@ -38,7 +38,8 @@ use self::pairing::{Pairing, Progress};
 use self::screen::Screen;
 use self::timeline::Timeline;
 use crate::client::{
-    Attached, Client, Identity, Mirror, Resumed, Update, read_content, session_id, short_id,
+    Attached, Client, Identity, Mirror, Resumed, Update, clients, read_content, session_id,
+    short_id,
 };
 use crate::error::{CliError, Exit};
 use crate::output::{Output, colours};
@@ -62,7 +63,8 @@ pub(crate) struct Options {
     pub(crate) model: Option<String>,
     /// Whether the session was created for this terminal.
     pub(crate) created: bool,
-    /// Whether remote access was asked for, so that its link is shown.
+    /// Whether remote access was asked for, so that its link is shown. That of a new session is
+    /// shown whatever turned it on.
     pub(crate) remote: bool,
 }
 
@@ -128,7 +130,8 @@ pub(crate) async fn run(
         backoff: Duration::ZERO,
         older: false,
     };
-    if options.remote {
+    let is_remote = |mirror: &Mirror| mirror.session().and_then(remote::of).is_some();
+    if options.remote || options.created && is_remote(session.attached.mirror()) {
         session.app.ask_remote();
     }
     let result = session.run(options.prompt).await;
@@ -147,11 +150,7 @@ pub(crate) async fn run(
         .unwrap_or_default();
     match end {
         End::Detached | End::Signalled => {
-            // A session in which nothing was ever said is not worth keeping.
-            let unused = mirror
-                .chat()
-                .is_some_and(|c| c.turns.is_empty() && c.active_turn.is_none());
-            if options.created && unused && session.reconnecting.is_none() {
+            if options.created && session.reconnecting.is_none() && is_ours_alone(mirror) {
                 let params = DisposeSessionParams {
                     channel: mirror.session_uri().to_owned(),
                     meta: None,
@@ -179,6 +178,18 @@ pub(crate) async fn run(
         End::Deleted => out.note("the session was deleted"),
     }
     Ok(Exit::Done)
+}
+
+/// Whether a new session is of no use to anybody once this terminal leaves: nothing was ever said
+/// in it, no other client is attached, and no device can come.
+fn is_ours_alone(mirror: &Mirror) -> bool {
+    let unused = mirror
+        .chat()
+        .is_some_and(|c| c.turns.is_empty() && c.active_turn.is_none());
+    let alone = mirror
+        .session()
+        .is_some_and(|s| clients(s) <= 1 && remote::of(s).is_none());
+    unused && alone
 }
 
 /// The session so far as text, for `sessions show`. Changes are read through `client`.
@@ -503,5 +514,42 @@ async fn wait(reconnecting: &mut Option<Reconnecting>) -> Result<Resumed, CliErr
     match reconnecting {
         Some(attempt) => attempt.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::mirror_tests::{CHAT, SESSION, envelope, mirror};
+
+    #[test]
+    fn a_new_session_is_kept_when_something_was_said_and_when_somebody_else_is_there_or_can_come() {
+        let us = json!({"name": "terminal pts/1", "trust": "local"});
+        let other = json!({"name": "terminal pts/2", "trust": "local"});
+        let table = [
+            (json!({"copilot.clients": [us]}), true),
+            (
+                json!({"copilot.remote": {"on": false, "refused": "no"}}),
+                true,
+            ),
+            (json!({"copilot.clients": [us, other]}), false),
+            (
+                json!({"copilot.remote": {"on": true, "state": "off"}}),
+                false,
+            ),
+        ];
+        for (meta, gone) in table {
+            let mut mirror = mirror();
+            let change = json!({"type": "session/metaChanged", "_meta": meta});
+            mirror.apply(&envelope(SESSION, 11, change));
+            assert_eq!(is_ours_alone(&mirror), gone, "{meta}");
+        }
+        let mut said = mirror();
+        let turn = json!({"type": "chat/turnStarted", "turnId": "t", "startedAt": "2025-01-01T00:00:00.000Z",
+            "message": {"text": "hi", "origin": {"kind": "user"}}});
+        said.apply(&envelope(CHAT, 11, turn));
+        assert!(!is_ours_alone(&said));
     }
 }

@@ -2,7 +2,6 @@ import { texts } from "../../src/app/texts";
 import { expect, phone, say, scenario, test, tool } from "./world";
 import { longestTask } from "./busy";
 
-
 const LINES = 20_000;
 /** All lines are made a part at a time, which may take; nothing else may. */
 const ALL_MADE = { timeout: 60_000 };
