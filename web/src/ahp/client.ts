@@ -85,6 +85,8 @@ interface Dispatched {
 interface Subscription {
   turns?: number;
   state?: State;
+  /** Nobody looks: it is there to hear what becomes of what was sent, and ends with the last of it. */
+  forEchoes?: true;
 }
 
 export class AhpClient {
@@ -123,7 +125,7 @@ export class AhpClient {
     const waiting = [...this.dispatched.values()];
     this.dispatched.clear();
     for (const sending of waiting) {
-      if (sending.once) sending.resolve({ kind: "unknown" });
+      if (sending.once) this.settle(sending, { kind: "unknown" });
       else this.send(sending.sent ? { ...sending, again: true } : sending);
     }
   }
@@ -154,12 +156,13 @@ export class AhpClient {
   }
 
   private async reconnect(): Promise<void> {
+    const asked = [...this.subscriptions.keys()];
     const result = (await this.call("reconnect", {
       channel: ROOT,
       _meta: { "copilot.clientTitle": this.title },
       clientId: this.clientId,
       lastSeenServerSeq: this.lastSeq,
-      subscriptions: [...this.subscriptions.keys()],
+      subscriptions: asked,
     })) as
       | { type: "replay"; actions: ActionEnvelope[]; missing: string[] }
       | { type: "snapshot"; snapshots: Snapshot<State>[] };
@@ -180,16 +183,20 @@ export class AhpClient {
       this.lastSeq = Math.max(this.lastSeq ?? 0, snapshot.fromSeq);
       this.put(snapshot.resource, snapshot.state);
     }
-    for (const channel of this.subscriptions.keys()) if (!there.has(channel)) this.drop(channel);
+    // What was first wanted meanwhile has an answer of its own.
+    const gone = asked.filter((channel) => this.subscriptions.has(channel) && !there.has(channel));
+    for (const channel of gone) this.drop(channel);
   }
 
   private async resubscribe(channel: string): Promise<void> {
-    const { turns } = this.subscriptions.get(channel) ?? {};
+    const subscription = this.subscriptions.get(channel);
     try {
-      await this.subscribe(channel, turns);
+      await this.ask(channel, subscription?.turns);
     } catch (error) {
-      if (this.pipe && error instanceof RpcError) this.drop(channel);
-      else throw error;
+      if (!this.pipe || !(error instanceof RpcError)) throw error;
+      if (isNotFound(error)) this.drop(channel);
+      // What was missed is missing: nothing is added to it, and the next connection asks again.
+      else delete subscription?.state;
     }
   }
 
@@ -197,7 +204,13 @@ export class AhpClient {
   async subscribe(channel: string, turns?: number): Promise<void> {
     const subscription: Subscription = this.subscriptions.get(channel) ?? {};
     if (turns !== undefined) subscription.turns = turns;
+    delete subscription.forEchoes;
     this.subscriptions.set(channel, subscription);
+    await this.ask(channel, turns);
+  }
+
+  /** Whoever looks stays who looks. */
+  private async ask(channel: string, turns?: number): Promise<void> {
     try {
       const result = (await this.call("subscribe", {
         channel,
@@ -208,14 +221,25 @@ export class AhpClient {
         this.put(channel, result.snapshot.state);
       }
     } catch (error) {
-      // Refused by the host: it will not come by itself. A lost pipe subscribes again.
-      if (this.pipe) this.subscriptions.delete(channel);
+      // It will not come by itself. What failed otherwise is asked for again by the next pipe.
+      if (isNotFound(error)) this.subscriptions.delete(channel);
       throw error;
     }
   }
 
+  /** Looks no longer; what was sent there is still heard of. */
   unsubscribe(channel: string): void {
-    if (!this.subscriptions.delete(channel)) return;
+    const subscription = this.subscriptions.get(channel);
+    if (!subscription) return;
+    subscription.forEchoes = true;
+    this.release(channel);
+  }
+
+  /** Ends what nobody looks at when nothing that was sent there is open. */
+  private release(channel: string): void {
+    if (!this.subscriptions.get(channel)?.forEchoes) return;
+    if ([...this.dispatched.values()].some((sending) => sending.channel === channel)) return;
+    this.subscriptions.delete(channel);
     this.notify("unsubscribe", { channel });
   }
 
@@ -259,7 +283,10 @@ export class AhpClient {
       return;
     }
     // Only who follows a channel hears what became of an action there.
-    if (!this.subscriptions.has(channel)) void this.subscribe(channel, 1).catch(() => undefined);
+    if (!this.subscriptions.has(channel)) {
+      this.subscriptions.set(channel, { turns: 1, forEchoes: true });
+      void this.ask(channel, 1).catch(() => undefined);
+    }
     this.dispatched.set(this.nextSeq++, this.ready ? { ...sending, sent: true } : sending);
     if (this.ready) this.pipe?.send(message);
   }
@@ -327,11 +354,14 @@ export class AhpClient {
       this.dispatched.delete(origin.clientSeq);
       // An input that already took effect took effect.
       const rejected = rejectionReason !== undefined && !rejectionReason.startsWith("duplicate:");
-      own?.resolve(
-        rejected
-          ? { kind: "rejected", reason: rejectionReason, ...(own?.again ? { again: true } : {}) }
-          : { kind: "applied" },
-      );
+      if (own) {
+        this.settle(
+          own,
+          rejected
+            ? { kind: "rejected", reason: rejectionReason, ...(own.again ? { again: true } : {}) }
+            : { kind: "applied" },
+        );
+      }
     }
     if (rejectionReason !== undefined) return;
     const subscription = this.subscriptions.get(channel);
@@ -340,6 +370,12 @@ export class AhpClient {
     if (next === subscription.state) return;
     subscription.state = next;
     this.listener.state(channel, next);
+  }
+
+  private settle(sending: Dispatched, outcome: Outcome): void {
+    sending.resolve(outcome);
+    // After whoever hears of it has looked at the state.
+    queueMicrotask(() => this.release(sending.channel));
   }
 
   private put(channel: string, state: unknown): void {
@@ -354,6 +390,9 @@ export class AhpClient {
     this.listener.state(channel, undefined);
   }
 }
+
+const isNotFound = (error: unknown): boolean =>
+  error instanceof RpcError && error.code === SESSION_NOT_FOUND;
 
 const dispatched = (channel: string, clientSeq: number, action: Action): string =>
   JSON.stringify({

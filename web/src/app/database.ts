@@ -35,13 +35,29 @@ function result<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
+/** How a browser says that a handle is no good any more. */
+const LOST = ["InvalidStateError", "UnknownError"];
+
 export class Database {
-  private constructor(
-    private readonly db: IDBDatabase,
-    private readonly cacheKey: CryptoKey,
-  ) {}
+  /** Opened again when it is lost, as iOS takes it from a page in the background. */
+  private handle: Promise<IDBDatabase> | undefined;
+  private cacheKey!: CryptoKey;
+  /** What is forgotten is not kept anew. */
+  private erased = false;
+
+  private constructor() {}
 
   static async open(): Promise<Database> {
+    const database = new Database();
+    database.cacheKey = await database.key("cache", () =>
+      crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]),
+    );
+    return database;
+  }
+
+  private connect(): Promise<IDBDatabase> {
+    if (this.erased) return Promise.reject(new Error(texts.storageFailed));
+    if (this.handle) return this.handle;
     const request = indexedDB.open(NAME, VERSION);
     request.onupgradeneeded = () => {
       for (const store of STORES) {
@@ -49,23 +65,62 @@ export class Database {
           request.result.createObjectStore(store);
       }
     };
-    const db = await result(request);
-    // Another tab wants to remove or change the database: let it.
-    db.onversionchange = () => db.close();
-    const cacheKey = await Database.keep(db, "cache", () =>
-      crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]),
+    const handle = result(request);
+    this.handle = handle;
+    handle.then(
+      (db) => {
+        // Another tab wants to remove or change the database: let it.
+        db.onversionchange = () => this.drop(handle);
+        db.onclose = () => this.drop(handle);
+      },
+      () => this.drop(handle),
     );
-    return new Database(db, cacheKey);
+    return handle;
+  }
+
+  private drop(handle: Promise<IDBDatabase>): void {
+    if (this.handle === handle) this.handle = undefined;
+    handle.then(
+      (db) => db.close(),
+      () => undefined,
+    );
+  }
+
+  private ask<T>(
+    name: StoreName,
+    mode: IDBTransactionMode,
+    what: (store: IDBObjectStore) => IDBRequest<T>,
+  ): Promise<T> {
+    return this.within(name, mode, (store) => result(what(store)));
+  }
+
+  /** Works in a store; once more over a new handle where this one turns out to be lost. */
+  private async within<T>(
+    name: StoreName,
+    mode: IDBTransactionMode,
+    what: (store: IDBObjectStore) => Promise<T>,
+  ): Promise<T> {
+    const handle = this.connect();
+    const db = await handle;
+    try {
+      return await what(db.transaction(name, mode).objectStore(name));
+    } catch (error) {
+      if (!LOST.includes((error as Error | null)?.name ?? "")) throw error;
+    }
+    this.drop(handle);
+    const next = await this.connect();
+    return what(next.transaction(name, mode).objectStore(name));
   }
 
   /** The stored value, or a new one stored; two tabs that ask at once get the same. */
-  private static async keep<T>(db: IDBDatabase, key: string, make: () => Promise<T>): Promise<T> {
-    const read = () => result<T | undefined>(db.transaction("keys").objectStore("keys").get(key));
+  private async key<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const read = () =>
+      this.ask("keys", "readonly", (keys) => keys.get(key) as IDBRequest<T | undefined>);
     const stored = await read();
     if (stored !== undefined) return stored;
     const made = await make();
     try {
-      await result(db.transaction("keys", "readwrite").objectStore("keys").add(made, key));
+      await this.ask("keys", "readwrite", (keys) => keys.add(made, key));
       return made;
     } catch {
       return (await read()) ?? made;
@@ -73,31 +128,27 @@ export class Database {
   }
 
   deviceKey(): Promise<KeyPair> {
-    return Database.keep(this.db, "device", () => generateKeyPair());
-  }
-
-  private store(name: StoreName, mode: IDBTransactionMode = "readonly"): IDBObjectStore {
-    return this.db.transaction(name, mode).objectStore(name);
+    return this.key("device", () => generateKeyPair());
   }
 
   machines(): Promise<PairedMachine[]> {
-    return result(this.store("machines").getAll());
+    return this.ask("machines", "readonly", (machines) => machines.getAll());
   }
 
   async keepMachine(machine: PairedMachine): Promise<void> {
-    await result(this.store("machines", "readwrite").put(machine, machine.machineId));
+    await this.ask("machines", "readwrite", (machines) => machines.put(machine, machine.machineId));
   }
 
   async forgetMachine(machineId: string): Promise<void> {
-    await result(this.store("machines", "readwrite").delete(machineId));
+    await this.ask("machines", "readwrite", (machines) => machines.delete(machineId));
   }
 
   async setting(key: string): Promise<string | undefined> {
-    return result<string | undefined>(this.store("settings").get(key));
+    return this.ask<string | undefined>("settings", "readonly", (settings) => settings.get(key));
   }
 
   async keepSetting(key: string, value: string): Promise<void> {
-    await result(this.store("settings", "readwrite").put(value, key));
+    await this.ask("settings", "readwrite", (settings) => settings.put(value, key));
   }
 
   /** Keeps a value encrypted. The value must survive JSON. */
@@ -108,7 +159,8 @@ export class Database {
       this.cacheKey,
       utf8(JSON.stringify(value)),
     );
-    await result(this.store(store, "readwrite").put({ iv, data } satisfies Sealed, key));
+    const sealed: Sealed = { iv, data };
+    await this.ask(store, "readwrite", (objects) => objects.put(sealed, key));
   }
 
   private async unseal<T>(store: StoreName, key: string, sealed: Sealed): Promise<T | undefined> {
@@ -126,18 +178,18 @@ export class Database {
   }
 
   async open<T>(store: "outbox" | "drafts" | "cache", key: string): Promise<T | undefined> {
-    const sealed = await result<Sealed | undefined>(this.store(store).get(key));
+    const sealed = await this.ask<Sealed | undefined>(store, "readonly", (objects) =>
+      objects.get(key),
+    );
     return sealed && this.unseal<T>(store, key, sealed);
   }
 
   /** Everything in a store, in the order of the keys. */
   async openAll<T>(store: "outbox" | "cache", prefix = ""): Promise<{ key: string; value: T }[]> {
     const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
-    const objects = this.store(store);
-    const [keys, values] = await Promise.all([
-      result(objects.getAllKeys(range)),
-      result<Sealed[]>(objects.getAll(range)),
-    ]);
+    const [keys, values] = await this.within(store, "readonly", (objects) =>
+      Promise.all([result(objects.getAllKeys(range)), result<Sealed[]>(objects.getAll(range))]),
+    );
     const opened = await Promise.all(
       keys.map(async (key, i) => ({
         key: String(key),
@@ -148,12 +200,13 @@ export class Database {
   }
 
   async remove(store: "outbox" | "drafts" | "cache", key: string): Promise<void> {
-    await result(this.store(store, "readwrite").delete(key));
+    await this.ask(store, "readwrite", (objects) => objects.delete(key));
   }
 
   /** Forgets everything that this device ever kept, its keys first. */
   async erase(): Promise<void> {
-    for (const store of STORES) await result(this.store(store, "readwrite").clear());
-    this.db.close();
+    for (const store of STORES) await this.ask(store, "readwrite", (objects) => objects.clear());
+    this.erased = true;
+    if (this.handle) this.drop(this.handle);
   }
 }

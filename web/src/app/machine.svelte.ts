@@ -83,7 +83,10 @@ export class Machine {
     this.name = paired.name;
     const listener = {
       state: (channel: string, state: State | undefined) => this.stateChanged(channel, state),
-      sessionAdded: (summary: SessionSummary) => this.putSummary(summary),
+      sessionAdded: (summary: SessionSummary) => {
+        this.putSummary(summary);
+        this.heal(idOf(summary.resource));
+      },
       sessionRemoved: (session: string) => this.removeSession(session),
       sessionChanged: (session: string, changes: Partial<SessionSummary>) => {
         const before = this.sessions.get(idOf(session));
@@ -166,6 +169,7 @@ export class Machine {
       cursor = page.nextCursor;
     } while (cursor !== undefined);
     for (const id of [...this.sessions.keys()]) if (!there.has(id)) this.forget(id);
+    for (const id of there) this.heal(id);
   }
 
   private putSummary(summary: SessionSummary): void {
@@ -211,11 +215,21 @@ export class Machine {
     return view;
   }
 
+  /** A view of what was gone and is there again is followed again. */
+  private heal(id: string): void {
+    const view = this.views.get(id);
+    if (!view?.gone) return;
+    view.gone = false;
+    void this.follow(view);
+  }
+
   private async follow(view: SessionView): Promise<void> {
-    const kept = await this.database.open<{ session: SessionState; chat: ChatState }>(
-      "cache",
-      `chat/${this.id}/${view.id}`,
-    );
+    // It is only a copy: what cannot be read is not there.
+    const kept = await this.database
+      .open<{ session: SessionState; chat: ChatState }>("cache", `chat/${this.id}/${view.id}`)
+      .catch(() => undefined);
+    // Somebody may have left it meanwhile, and nobody would end what is followed now.
+    if (this.views.get(view.id) !== view) return;
     if (kept && !view.chat) {
       view.session = kept.session;
       view.chat = kept.chat;
@@ -230,8 +244,12 @@ export class Machine {
     } catch (error) {
       // With a connection this is the machine's answer. Without one, it is asked again on connecting.
       if (!this.online || !(error instanceof RpcError) || error.code === 0) return;
+      if (error.code !== SESSION_NOT_FOUND) {
+        view.trouble = error.message;
+        return;
+      }
       view.gone = true;
-      if (error.code === SESSION_NOT_FOUND) void this.keepTyped(view.id);
+      void this.keepTyped(view.id);
     }
   }
 

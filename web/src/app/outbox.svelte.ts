@@ -40,6 +40,22 @@ type Name = Pick<Entry, "session" | "id">;
 const keyOf = ({ session, id }: Name): string => `${session}/${id}`;
 const waits = (item: OutboxItem): boolean => item.unsent === true && item.rejected === undefined;
 
+/**
+ * How what is typed now is sent, after those `items` of its session that have not arrived. A second
+ * turn would be refused, and so would a second message that joins one; a queued message begins at
+ * once where nothing runs.
+ */
+export function sendAs(
+  items: OutboxItem[],
+  running: boolean,
+  steeringWaits: boolean,
+): "prompt" | "steering" | "queued" {
+  const first: EntryKind[] = running ? ["prompt", "steer"] : ["prompt", "steer", "queue"];
+  const isFirst = (item: OutboxItem) => item.rejected === undefined && first.includes(item.kind);
+  if (steeringWaits || items.some(isFirst)) return "queued";
+  return running ? "steering" : "prompt";
+}
+
 type Kept = { key: string; value: OutboxItem };
 
 export class Outbox {
@@ -96,8 +112,8 @@ export class Outbox {
   }
 
   async put(entry: Entry): Promise<void> {
-    // What waits goes first.
-    const goes = this.isConnected() && !this.items.some(waits);
+    // What waits goes first, also what is being written down before it goes.
+    const goes = this.isConnected() && !this.flushing && !this.items.some(waits);
     const item: OutboxItem = goes ? entry : { ...entry, unsent: true };
     this.items = [...this.items.filter((other) => keyOf(other) !== keyOf(entry)), item];
     // Nobody's tap waits for a disk. Without room to keep it, it goes out while the page lives.

@@ -4,11 +4,13 @@ import type {
   Action,
   ChatInputRequest,
   ChatState,
+  FileEdit,
   ResponsePart,
   SessionState,
   SessionSummary,
   ToolCall,
 } from "../ahp/types";
+import { pathOf } from "./content";
 import { texts } from "./texts";
 import { oneLine } from "./visible";
 
@@ -180,6 +182,19 @@ export interface PermissionMeta {
 
 export function permissionOf(call: ToolCall): PermissionMeta | undefined {
   return meta(call, "permission") as PermissionMeta | undefined;
+}
+
+/**
+ * What a yes to a change covers beside the edits that are shown, in lines. The input is left out
+ * where it only says their paths; of the subject comes what neither of them says.
+ */
+export function besideEdits(input: string, subject: string, edits: FileEdit[]): string {
+  const sides = edits.flatMap((edit) => [edit.before, edit.after]);
+  const paths = new Set(sides.flatMap((side) => (side ? [pathOf(side.uri)] : [])));
+  const lines = input.split("\n");
+  const shown = lines.every((line) => paths.has(line)) ? [] : lines;
+  const isNew = (line: string) => line && !paths.has(line) && !lines.includes(line);
+  return [...shown, ...subject.split("\n").filter(isNew)].join("\n");
 }
 
 export const callKind = (call: ToolCall): string => String(meta(call, "kind") ?? "other");

@@ -1,6 +1,8 @@
 /** The service worker, from the page's side. */
 
 const PATH = "/worker.js";
+/** The states of a worker that is in use, or as good as that. */
+const TAKEN: ServiceWorkerState[] = ["activating", "activated"];
 
 /** With Trusted Types only a policy can name a script; this one names exactly one. */
 function workerUrl(): string {
@@ -31,6 +33,11 @@ export function registerWorker(offer: (use: () => void) => void): void {
           // Without a controller this is the first visit, whose code is running already.
           if (worker.state !== "installed" || !navigator.serviceWorker.controller) return;
           offer(() => {
+            // Another tab took it: nothing changes any more that would reload this one.
+            if (TAKEN.includes(worker.state)) {
+              location.reload();
+              return;
+            }
             reloading = true;
             worker.postMessage("use");
           });

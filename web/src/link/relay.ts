@@ -12,6 +12,9 @@ import { concat, readU32, u32, type Bytes } from "./bytes";
 
 const PROTOCOL = 1;
 const PONG_WITHIN_MS = 10_000;
+/** A network that swallows everything must not hold up an attempt for ever. */
+const TICKET_WITHIN_MS = 10_000;
+const HELLO_WITHIN_MS = 10_000;
 const DEFAULT_HEARTBEAT_MS = 30_000;
 const DEFAULT_WINDOW = 1024 * 1024;
 /** Credit goes back in steps, not for every frame. */
@@ -131,6 +134,7 @@ export class LinkSocket {
   private windowBytes = DEFAULT_WINDOW;
   private heartbeat: ReturnType<typeof setInterval> | undefined;
   private pongDue: ReturnType<typeof setTimeout> | undefined;
+  private readonly helloDue: ReturnType<typeof setTimeout>;
   private pings = 0;
   private over = false;
 
@@ -150,6 +154,7 @@ export class LinkSocket {
       else this.binary(new Uint8Array(event.data));
     };
     this.socket.onclose = () => this.end(texts.relayClosed);
+    this.helloDue = setTimeout(() => this.end(texts.relaySilent), HELLO_WITHIN_MS);
   }
 
   send(message: object): void {
@@ -186,6 +191,7 @@ export class LinkSocket {
     this.over = true;
     clearInterval(this.heartbeat);
     clearTimeout(this.pongDue);
+    clearTimeout(this.helloDue);
     this.socket.onclose = this.socket.onmessage = this.socket.onopen = null;
     this.socket.close();
     for (const opening of this.openings.values()) opening.reject(new RelayError("closed", why));
@@ -211,6 +217,7 @@ export class LinkSocket {
     const channel = typeof message.channel === "number" ? message.channel : -1;
     switch (message.type) {
       case "hello": {
+        clearTimeout(this.helloDue);
         if (typeof message.windowBytes === "number") this.windowBytes = message.windowBytes;
         const every =
           typeof message.heartbeatMs === "number" ? message.heartbeatMs : DEFAULT_HEARTBEAT_MS;
@@ -295,9 +302,13 @@ interface Ticket {
 
 /** Asks the relay for a ticket. `undefined` when it does not know this device. */
 export async function deviceTicket(base: URL): Promise<Ticket | undefined> {
-  const response = await post(new URL("api/v1/tickets", base), {});
+  const within = AbortSignal.timeout(TICKET_WITHIN_MS);
+  const response = await post(new URL("api/v1/tickets", base), {}, within);
   if (response.status === 401 || response.status === 403) return undefined;
-  return (await checked(response)) as Ticket;
+  const ticket = (await checked(response)) as Ticket | undefined;
+  // Its end did not come. That says nothing about this device.
+  if (!ticket) throw new RelayError("http", texts.relaySilent);
+  return ticket;
 }
 
 export async function pairingTicket(base: URL, pairingId: string): Promise<Ticket> {
@@ -318,8 +329,9 @@ export async function forgetDevice(base: URL): Promise<void> {
   });
 }
 
-function post(url: URL, body: object): Promise<Response> {
+function post(url: URL, body: object, signal?: AbortSignal): Promise<Response> {
   return fetch(url, {
+    signal: signal ?? null,
     method: "POST",
     credentials: "same-origin",
     headers: { "content-type": "application/json" },
@@ -407,7 +419,11 @@ export class Relay {
         ...this.events,
         claim: () => undefined,
         ready: () => {
-          if (this.socket === socket) this.set({ kind: "online" });
+          if (this.socket !== socket) return;
+          // An attempt that is under way, or waits for its time, would replace it.
+          this.attempt += 1;
+          clearTimeout(this.timer);
+          this.set({ kind: "online" });
         },
         ended: (reason) => {
           if (this.socket !== socket) return;
@@ -426,6 +442,7 @@ export class Relay {
     if (this.state.kind === "online") this.lost = Date.now();
     this.set({ kind: "connecting", since: this.lost, why });
     const lived = this.startedAt === 0 ? 0 : Date.now() - this.startedAt;
+    clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.connect(why), this.backoff.next(lived));
   }
 }

@@ -142,6 +142,8 @@ test("what was typed offline can be taken back, also after a reload, and never a
   await send("hello one");
   await send("hello two");
   await expect(pending.getByText(texts.undelivered)).toHaveCount(2);
+  // What was sent is not also there as being typed.
+  await expect.poll(() => keptIn(page, "drafts")).toEqual([]);
   await page.reload();
   const [one, two] = ["hello one", "hello two"].map((text) =>
     pending.getByRole("listitem").filter({ hasText: text }),
@@ -160,6 +162,57 @@ test("what was typed offline can be taken back, also after a reload, and never a
   await world.wait(terminal, "hello three");
   await expect(timeline.getByRole("article")).toHaveCount(2);
   await expect(button(texts.takeBack)).toHaveCount(0);
+});
+
+test("what is typed offline one after the other arrives in that order, and nothing is refused", async ({
+  page,
+  context,
+  start,
+}) => {
+  const world = await start(model);
+  const { session } = await world.begin("hello");
+  await world.pair(page, session);
+  const { idle, pending, prompts, says, send, timeline } = phone(page);
+  await expect(timeline).toContainText("Hello to you.");
+  await idle();
+  await context.setOffline(true);
+  await expect(says(texts.offlineDevice)).toBeVisible();
+  for (const prompt of ["hello one", "hello two", "hello three"]) await send(prompt);
+  await expect(pending.getByText(texts.undelivered)).toHaveCount(3);
+  await context.setOffline(false);
+  await expect(timeline.getByText("Hello to you.")).toHaveCount(4);
+  await expect(pending).toBeHidden();
+  for (const prompt of ["hello one", "hello two", "hello three"]) {
+    await expect(prompts(prompt)).toHaveCount(1);
+  }
+  const order = await page.locator("article .prompt").allInnerTexts();
+  expect(order.map((text) => text.match(/one|two|three/)?.[0]).slice(1)).toEqual([
+    "one",
+    "two",
+    "three",
+  ]);
+});
+
+test("a tap while the relay is away can be taken back, and another answer given", async ({
+  page,
+  start,
+}) => {
+  const world = await start(model);
+  const { terminal, session } = await world.begin("count one");
+  await world.pair(page, session);
+  const { approve, permission } = phone(page);
+  await expect(permission).toContainText("echo once");
+  await world.stopRelay();
+  await expect(phone(page).says("cannot be reached since")).toBeVisible();
+  await approve();
+  await expect(page.getByText(texts.tapQueued)).toBeVisible();
+  await permission.getByRole("button", { name: texts.takeBack }).click();
+  await expect(page.getByText(texts.tapQueued)).toBeHidden();
+  await permission.getByRole("button", { name: "No", exact: true }).click();
+  await world.startRelay();
+  await expect(permission).toBeHidden();
+  await world.wait(terminal, "Counted.");
+  expect(await world.read("counted")).toBeNull();
 });
 
 test("what is too long is refused in words before it is sent, and what comes after it arrives", async ({

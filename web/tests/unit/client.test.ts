@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { AhpClient, ROOT, type Outcome } from "../../src/ahp/client";
+import { AhpClient, ROOT, SESSION_NOT_FOUND, type Outcome } from "../../src/ahp/client";
 import type { ChatState } from "../../src/ahp/types";
 
 const CHAT = "ahp-chat:/1";
@@ -33,6 +33,10 @@ function start(maxBytes?: number) {
     // Lets what waited for it go on.
     await new Promise((resolve) => setImmediate(resolve));
   };
+  const refuse = (code: number) => {
+    const id = sent.findLast((message) => message.id !== undefined)!.id;
+    client.receive(JSON.stringify({ jsonrpc: "2.0", id, error: { code, message: "no" } }));
+  };
   const action = (action: object, more: object = {}) =>
     client.receive(
       JSON.stringify({
@@ -41,7 +45,7 @@ function start(maxBytes?: number) {
         params: { channel: CHAT, action, serverSeq: 9, ...more },
       }),
     );
-  return { client, pipe, sent, states, answer, action };
+  return { client, pipe, sent, states, answer, refuse, action };
 }
 
 const chat = (): ChatState => ({
@@ -80,6 +84,77 @@ describe("an action on a channel that nobody follows", () => {
     action({ type: "chat/draftChanged" }, { channel, origin: { clientId: "c", clientSeq } });
     await sending;
     expect(outcomes).toEqual([{ kind: "applied" }]);
+  });
+});
+
+describe("a channel that nobody looks at any more", () => {
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const left = (sent: Sent[]) =>
+    sent.filter(({ method }) => method === "unsubscribe").map(({ params }) => params.channel);
+
+  it("is followed until the last of what was sent there was answered", async () => {
+    const { client, sent, action } = await connected();
+    const outcomes = [client.dispatch(CHAT, prompt), client.dispatch(CHAT, prompt)];
+    // Who hears of it still finds the state.
+    const found = outcomes.map((outcome) => outcome.then(() => client.state(CHAT)));
+    const seqs = sent.slice(-2).map(({ params }) => params.clientSeq as number);
+    client.unsubscribe(CHAT);
+    for (const clientSeq of seqs) {
+      await settled();
+      expect(left(sent)).toEqual([]);
+      action(prompt, { origin: { clientId: "c", clientSeq } });
+    }
+    expect(await Promise.all(outcomes)).toEqual([{ kind: "applied" }, { kind: "applied" }]);
+    for (const state of found) expect(await state).toBeDefined();
+    await settled();
+    expect(left(sent)).toEqual([CHAT]);
+    expect(client.state(CHAT)).toBeUndefined();
+  });
+
+  it("is left at once where nothing is under way", async () => {
+    const { client, sent } = await connected();
+    client.unsubscribe(CHAT);
+    client.unsubscribe(CHAT);
+    expect(left(sent)).toEqual([CHAT]);
+  });
+
+  it("stays when somebody looks again", async () => {
+    const { client, sent, answer, action } = await connected();
+    const outcome = client.dispatch(CHAT, prompt);
+    const { clientSeq } = sent.at(-1)!.params;
+    client.unsubscribe(CHAT);
+    const again = client.subscribe(CHAT, 20);
+    await answer({ snapshot: { resource: CHAT, state: chat(), fromSeq: 5 } });
+    await again;
+    action(prompt, { origin: { clientId: "c", clientSeq } });
+    await outcome;
+    await settled();
+    expect(left(sent)).toEqual([]);
+  });
+
+  it("is left when it was followed only to send something there", async () => {
+    const { client, sent, answer, action } = await connected();
+    const channel = "ahp-chat:/2";
+    const outcome = client.dispatch(channel, prompt);
+    const { clientSeq } = sent.at(-1)!.params;
+    await answer({ snapshot: { resource: channel, state: chat(), fromSeq: 5 } });
+    action(prompt, { channel, origin: { clientId: "c", clientSeq }, rejectionReason: "no" });
+    await outcome;
+    await settled();
+    expect(left(sent)).toEqual([channel]);
+  });
+
+  it("is left when nobody will ever know", async () => {
+    const { client, pipe, sent, answer } = await connected();
+    const outcome = client.attempt(CHAT, { type: "session/configChanged" });
+    client.unsubscribe(CHAT);
+    client.disconnected();
+    const back = client.connected(pipe);
+    await answer({ type: "replay", actions: [], missing: [] });
+    await back;
+    expect(await outcome).toEqual({ kind: "unknown" });
+    await settled();
+    expect(left(sent)).toEqual([CHAT]);
   });
 });
 
@@ -187,6 +262,44 @@ describe("an AHP client", () => {
     await back;
     expect(client.state(CHAT)).toEqual(state);
     expect(client.state("ahp-chat:/2")).toEqual(state);
+  });
+
+  it("keeps what was first wanted while it was reconnecting", async () => {
+    const { client, pipe, sent, answer, states } = await connected();
+    client.disconnected();
+    const back = client.connected(pipe);
+    const { id } = sent.at(-1)!;
+    const channel = "ahp-chat:/2";
+    const wanted = client.subscribe(channel, 20);
+    client.receive(JSON.stringify({ id, result: { type: "snapshot", snapshots: [] } }));
+    await back;
+    expect(states.filter(([, state]) => state === undefined)).toEqual([
+      [ROOT, undefined],
+      [CHAT, undefined],
+    ]);
+    await answer({ snapshot: { resource: channel, state: chat(), fromSeq: 8 } });
+    await wanted;
+    expect(client.state(channel)).toEqual(chat());
+  });
+
+  it("drops only what the host says is not there", async () => {
+    for (const [code, isGone] of [
+      [SESSION_NOT_FOUND, true],
+      [-32603, false],
+    ] as const) {
+      const { client, pipe, sent, answer, refuse, states } = await connected();
+      client.disconnected();
+      const back = client.connected(pipe);
+      await answer({ type: "replay", actions: [], missing: [CHAT] });
+      refuse(code);
+      await back;
+      expect(states.some(([channel, state]) => channel === CHAT && !state)).toBe(isGone);
+      // What was missed is missing: it comes whole with the next connection.
+      expect(client.state(CHAT)).toBeUndefined();
+      client.disconnected();
+      void client.connected(pipe);
+      expect(sent.at(-1)!.params.subscriptions).toEqual(isGone ? [ROOT] : [ROOT, CHAT]);
+    }
   });
 
   it("says of what it had sent before that it may be its own effect", async () => {

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { AhpClient, Outcome } from "../../src/ahp/client";
 import type { Database } from "../../src/app/database";
-import { Outbox, type Entry, type OutboxItem } from "../../src/app/outbox.svelte";
+import {
+  Outbox,
+  sendAs,
+  type Entry,
+  type EntryKind,
+  type OutboxItem,
+} from "../../src/app/outbox.svelte";
 
 const entry: Entry = {
   id: "turn",
@@ -177,6 +183,20 @@ describe("what was typed without a connection", () => {
     expect(sent).toEqual(["sent a", "sent b", "sent c"]);
   });
 
+  it("is not overtaken while it is written down before it goes", async () => {
+    const { outbox, client, events } = start();
+    client.isReady = false;
+    await outbox.put(other("a"));
+    client.isReady = true;
+    const flushed = outbox.flush();
+    // Nothing waits any more, and the first one has not gone yet.
+    await Promise.all([outbox.put(other("b")), flushed]);
+    await settled();
+    const sent = events.filter((event) => event.startsWith("sent"));
+    expect(sent).toEqual(["sent a", "sent b"]);
+    expect(outbox.items.some((item) => item.unsent)).toBe(false);
+  });
+
   it("is not taken back when another tab has sent it", async () => {
     const { outbox, client, disk } = start();
     client.isReady = false;
@@ -196,6 +216,34 @@ describe("what was typed without a connection", () => {
     await outbox.flush();
     expect(outbox.items).toEqual([]);
     expect(events.some((event) => event.startsWith("sent"))).toBe(false);
+  });
+});
+
+describe("what is typed after what has not arrived", () => {
+  const item = (kind: EntryKind, more: object = {}): OutboxItem => ({ ...entry, kind, ...more });
+
+  it.each<[EntryKind[], "idle" | "running", string]>([
+    [[], "idle", "prompt"],
+    [["prompt"], "idle", "queued"],
+    [["steer"], "idle", "queued"],
+    [["queue"], "idle", "queued"],
+    [["answer", "other"], "idle", "prompt"],
+    [[], "running", "steering"],
+    [["prompt"], "running", "queued"],
+    [["steer"], "running", "queued"],
+    [["queue"], "running", "steering"],
+  ])("goes after %j of a session that is %s as %s", (kinds, is, how) => {
+    const items = kinds.map((kind) => item(kind));
+    expect(sendAs(items, is === "running", false)).toBe(how);
+  });
+
+  it("goes after a message that waits to join the turn", () => {
+    expect(sendAs([], true, true)).toBe("queued");
+    expect(sendAs([], false, true)).toBe("queued");
+  });
+
+  it("does not wait for what was refused", () => {
+    expect(sendAs([item("prompt", { rejected: "no" })], false, false)).toBe("prompt");
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { ChatState, SessionState, SessionSummary } from "../../src/ahp/types";
-import { FILTERS, isDone, leftOutOf, passes, plansOf } from "../../src/app/session";
+import type { ChatState, FileEdit, SessionState, SessionSummary } from "../../src/ahp/types";
+import { besideEdits, FILTERS, isDone, leftOutOf, passes, plansOf } from "../../src/app/session";
 
 const summary = (state: string) =>
   ({ _meta: { "copilot.state": state } }) as unknown as SessionSummary;
@@ -60,5 +60,46 @@ describe("what was asked for is so already, whatever the machine refuses", () =>
     ["an answer", { type: "chat/toolCallConfirmed" }, chat({}), true, false],
   ])("%s", (_what, action, state, again, done) => {
     expect(isDone(action, state, again)).toBe(done);
+  });
+});
+
+describe("what is allowed beside the edits that are shown", () => {
+  const edit = (before: string | undefined, after: string | undefined): FileEdit => {
+    const side = (uri: string) => ({ uri, content: { uri: "copilot-content:/s/c" } });
+    return {
+      ...(before ? { before: side(before) } : {}),
+      ...(after ? { after: side(after) } : {}),
+    };
+  };
+  const one = edit("file:///r/a%20b.rs", "file:///r/a%20b.rs");
+  const made = edit(undefined, "file:///r/new.rs");
+
+  it.each([
+    ["nothing where each line is the path of an edit", "/r/a b.rs\n/r/new.rs", [one, made], ""],
+    ["a path that no edit has", "/r/a b.rs\n/home/me/.bashrc", [one], undefined],
+    ["a command before the paths", "rm -r x\n/r/a b.rs", [one], undefined],
+    ["a path that only begins like that of an edit", "/r/new.rs~", [made], undefined],
+    ["a path that is written otherwise", "/r/x/../new.rs", [made], undefined],
+    [
+      "a name with a line break, which is written out",
+      "/r/a\\nb",
+      [edit("file:///r/a%0Ab", undefined)],
+      undefined,
+    ],
+    ["an input where no edit is shown", '{"path": "a"}', [], undefined],
+  ])("is %s", (_, input, edits, shown = input) => {
+    expect(besideEdits(input, "", edits)).toBe(shown);
+  });
+
+  it("is also what only the subject names", () => {
+    expect(besideEdits("/r/new.rs", "/r/new.rs\n/home/me/.bashrc", [made])).toBe(
+      "/home/me/.bashrc",
+    );
+    expect(besideEdits("/r/a b.rs\n/x", "/r/a b.rs\n/x\n/y", [one])).toBe("/r/a b.rs\n/x\n/y");
+  });
+
+  it("knows both names of what moves", () => {
+    const moved = edit("file:///r/old.rs", "file:///r/new.rs");
+    expect(besideEdits("/r/old.rs\n/r/new.rs", "", [moved])).toBe("");
   });
 });
