@@ -66,6 +66,8 @@ export class App {
   newVersion = $state(false);
   private announced = 0;
   private presences = new Map<string, MachinePresence>();
+  /** Whether they are all that the relay knows of now. */
+  private listed = false;
   private database!: Database;
   private own!: KeyPair;
   private readonly base = new URL("/", location.href);
@@ -77,11 +79,13 @@ export class App {
       this.base,
       (state) => {
         this.relay = state;
+        if (state.kind !== "online") this.listed = false;
         this.present();
       },
       {
         machines: (machines) => {
           this.presences = new Map(machines.map((machine) => [machine.machineId, machine]));
+          this.listed = true;
           this.present();
         },
         presence: (machine) => {
@@ -155,7 +159,7 @@ export class App {
   private present(): void {
     const online = this.relay.kind === "online";
     for (const machine of this.machines) {
-      machine.present(this.presences.get(machine.id), online);
+      machine.present(this.presences.get(machine.id), online, this.listed);
     }
   }
 

@@ -60,6 +60,8 @@ export interface MachineNeeds {
 export class Machine {
   name = $state("");
   presence = $state.raw<MachinePresence>();
+  /** The relay does not list it any more: it left, or lets this device in no more. */
+  gone = $state(false);
   link = $state.raw<MachineState>({ kind: "offline" });
   root = $state.raw<RootState>();
   /** Whether it has slash commands; not known before it was asked. */
@@ -136,7 +138,12 @@ export class Machine {
     await this.outbox.restore(await typed, (session) => this.sessions.has(session));
   }
 
-  present(presence: MachinePresence | undefined, relayOnline: boolean): void {
+  /** What the relay says of it, which is nothing before its list came. */
+  present(presence: MachinePresence | undefined, relayOnline: boolean, isListed: boolean): void {
+    if (isListed) {
+      this.gone = !presence;
+      this.presence = presence;
+    }
     if (presence) {
       this.presence = presence;
       if (presence.name) this.name = presence.name;

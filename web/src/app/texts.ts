@@ -43,6 +43,8 @@ export const texts = {
   relayLost: (since: string, why: string) => `The relay cannot be reached since ${since}. ${why}`,
   offlineDevice: "This device is offline. What you type is kept and sent later.",
   machineOffline: (name: string, since: string) => `${name} is offline since ${since}.`,
+  machineGone: (name: string) =>
+    `${name} is not at this relay any more, or lets this device in no more. Pair it again from a terminal.`,
   machineConnecting: (name: string) => `Connecting to ${name} …`,
   machineRetrying: (name: string, why: string) => `Reconnecting to ${name}. ${why}`,
   machineRevoked: (name: string) => `${name} no longer trusts this device.`,
@@ -288,6 +290,7 @@ export const texts = {
     "Machines call this device by the name it had when it was paired. At a machine, copilot devices rename changes it.",
   connected: "Connected",
   notConnected: "Not connected",
+  notThere: "Not there any more",
   offlineSince: (when: string) => `Offline since ${when}`,
   version: (build: string) => `Version ${build}`,
   cancel: "Cancel",

@@ -304,8 +304,13 @@ interface Ticket {
 export async function deviceTicket(base: URL): Promise<Ticket | undefined> {
   const within = AbortSignal.timeout(TICKET_WITHIN_MS);
   const response = await post(new URL("api/v1/tickets", base), {}, within);
-  if (response.status === 401 || response.status === 403) return undefined;
-  const ticket = (await checked(response)) as Ticket | undefined;
+  const ticket = (await checked(response).catch((error: unknown) => {
+    // Whatever stands in between may refuse as well; that passes.
+    const isRelays = error instanceof RelayError && error.reason === "unauthorized";
+    if (isRelays && response.status === 401) return null;
+    throw error;
+  })) as Ticket | null | undefined;
+  if (ticket === null) return undefined;
   // Its end did not come. That says nothing about this device.
   if (!ticket) throw new RelayError("http", texts.relaySilent);
   return ticket;
@@ -382,7 +387,7 @@ export class Relay {
   /** The network or the page came back: do not wait for timers, do not trust an old socket. */
   nudge(): void {
     if (this.state.kind === "online") this.socket?.ping();
-    else if (this.state.kind === "connecting") {
+    else if (this.state.kind !== "stopped") {
       this.backoff.reset();
       void this.connect();
     }
@@ -439,9 +444,10 @@ export class Relay {
 
   private retry(why: string): void {
     if (this.state.kind === "stopped") return;
+    // An attempt that came to nothing did not live, however long ago the last one did.
+    const lived = this.state.kind === "online" ? Date.now() - this.startedAt : 0;
     if (this.state.kind === "online") this.lost = Date.now();
     this.set({ kind: "connecting", since: this.lost, why });
-    const lived = this.startedAt === 0 ? 0 : Date.now() - this.startedAt;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.connect(why), this.backoff.next(lived));
   }

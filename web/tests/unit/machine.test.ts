@@ -4,11 +4,14 @@ import type { Database } from "../../src/app/database";
 import { Machine } from "../../src/app/machine.svelte";
 import type { MachineEvents } from "../../src/link/machine";
 
-const link = vi.hoisted(() => ({ events: undefined as unknown }));
+const link = vi.hoisted(() => ({ events: undefined as unknown, wanted: false }));
 vi.mock("../../src/link/machine", () => ({
   MachineLink: class {
     constructor(...all: unknown[]) {
       link.events = all.at(-1);
+    }
+    want(wanted: boolean) {
+      link.wanted = wanted;
     }
   },
 }));
@@ -157,4 +160,23 @@ it("what was sent before a session was left is heard of", async () => {
   await settled();
   expect(machine.outbox.items).toEqual([]);
   expect(methods()).toContain("unsubscribe ahp-chat:/1");
+});
+
+describe("a machine", () => {
+  const presence = { machineId: "m", name: "vm", online: true, since: "" };
+
+  it("is gone when the relay's list is without it, and comes back with it", async () => {
+    const { machine } = await connected();
+    machine.present(undefined, true, false);
+    expect(machine.gone).toBe(false);
+    machine.present(presence, true, true);
+    expect([machine.gone, machine.presence, link.wanted]).toEqual([false, presence, true]);
+    // The relay is away: what was last known of it stays.
+    machine.present(presence, false, false);
+    expect([machine.gone, machine.presence, link.wanted]).toEqual([false, presence, false]);
+    machine.present(undefined, true, true);
+    expect([machine.gone, machine.presence, link.wanted]).toEqual([true, undefined, false]);
+    machine.present(presence, true, true);
+    expect([machine.gone, link.wanted]).toEqual([false, true]);
+  });
 });

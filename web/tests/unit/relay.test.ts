@@ -26,7 +26,7 @@ class Socket {
 }
 
 /** Requests for tickets that have no answer yet. */
-let asked: { answer(body: string): void; signal: AbortSignal | null }[] = [];
+let asked: { answer(body: string, status?: number): void; signal: AbortSignal | null }[] = [];
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -35,7 +35,10 @@ beforeEach(() => {
   vi.stubGlobal("WebSocket", Socket);
   vi.stubGlobal("fetch", (_url: URL, { signal = null }: RequestInit) => {
     return new Promise<Response>((resolve, reject) => {
-      asked.push({ signal, answer: (body) => resolve(new Response(body)) });
+      asked.push({
+        signal,
+        answer: (body, status = 200) => resolve(new Response(body, { status })),
+      });
       signal?.addEventListener("abort", () => reject(signal.reason as Error));
     });
   });
@@ -95,6 +98,24 @@ describe("an attempt to connect", () => {
     expect(states.at(-1)).toEqual({ kind: "online" });
   });
 
+  it("waits longer each time, also a long time after the last one that lived", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(1);
+    const { states } = start();
+    asked[0]!.answer(TICKET);
+    await settled();
+    Socket.all[0]!.hello();
+    await vi.advanceTimersByTimeAsync(1_000);
+    Socket.all[0]!.onclose!();
+    let before = asked.length;
+    for (let away = 0; away < 300; away += 1) {
+      for (; before < asked.length; before += 1) asked[before]!.answer("away", 502);
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(states.at(-1)).toMatchObject({ kind: "connecting" });
+    // 0, 0.5, 1, 2, 4, 8, 16, and every 30 s from then on.
+    expect(asked.length).toBeLessThan(20);
+  });
+
   it("that waits for its time does not replace a socket that is ready", async () => {
     const { relay, states } = start();
     asked[0]!.answer(TICKET);
@@ -119,6 +140,22 @@ describe("asking for a ticket", () => {
     void deviceTicket(BASE).catch(() => undefined);
     expect(deadline).toHaveBeenCalledWith(10_000);
     expect(asked[0]!.signal).toBe(deadline.mock.results[0]!.value);
+  });
+
+  it("believes only the relay itself that it does not know this device", async () => {
+    const unauthorized = JSON.stringify({ error: { code: "unauthorized", message: "Who?" } });
+    const answers: [string, number, boolean][] = [
+      [unauthorized, 401, true],
+      [unauthorized, 403, false],
+      ["<p>Log in first</p>", 401, false],
+      ["<p>Forbidden</p>", 403, false],
+    ];
+    for (const [body, status, isUnknown] of answers) {
+      const ticket = deviceTicket(BASE);
+      asked.at(-1)!.answer(body, status);
+      if (isUnknown) await expect(ticket).resolves.toBeUndefined();
+      else await expect(ticket).rejects.toThrow();
+    }
   });
 
   it("does not take half an answer for a relay that does not know this device", async () => {
