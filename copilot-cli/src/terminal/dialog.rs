@@ -2,7 +2,7 @@
 //!
 //! Only makes an answer; whether it counts, the host decides. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ahp_types::state::{ChatInputAnswerValue, ChatInputOption, ChatInputQuestion, ToolInput};
 
@@ -515,9 +515,18 @@ fn permission_body(permission: &Permission, contents: &Contents) -> (String, Vec
             Some(Err(reason)) => format!("(cannot be shown: {reason})"),
             None => "(loading …)".to_owned(),
         }),
-        None => meta_text(asked, "subject").map(str::to_owned),
+        None => None,
     };
-    for line in sanitize(input.as_deref().unwrap_or_default()).lines() {
+    let subject = meta_text(asked, "subject").unwrap_or_default();
+    let mut input = input.unwrap_or_default();
+    // A change is allowed for all of its paths, also where the input does not say them.
+    let is_change = meta_text(asked, "kind") == Some("write");
+    if input.is_empty() || is_change {
+        let said: HashSet<&str> = input.lines().collect();
+        let unsaid: Vec<_> = subject.lines().filter(|l| !said.contains(l)).collect();
+        input = [input.lines().collect(), unsaid].concat().join("\n");
+    }
+    for line in sanitize(&input).lines() {
         let line = expand_tabs(line);
         body.push(
             Line::plain("  ")
@@ -605,6 +614,25 @@ mod tests {
             let outcome = press(&mut Dialog::new(&request), &request, keys);
             assert_eq!(option_of(&outcome), *expected, "{keys:?}");
         }
+    }
+
+    #[test]
+    fn a_change_names_every_path_that_it_is_allowed_for() {
+        let mut request = permission();
+        let OpenRequest::Permission(asked) = &mut request else {
+            unreachable!()
+        };
+        asked.call.tool_input = Some(ToolInput::Inline("/p/a\n/p/b".to_owned()));
+        let meta =
+            json!({"copilot.permission": {"kind": "write", "subject": "/p/a\n/p/b\n/etc/c"}});
+        asked.call.meta = meta.as_object().cloned();
+        let rows = rows(&Dialog::new(&request), &request, 30);
+        let paths: Vec<_> = rows
+            .iter()
+            .map(|r| r.trim())
+            .filter(|r| r.starts_with('/'))
+            .collect();
+        assert_eq!(paths, ["/p/a", "/p/b", "/etc/c"]);
     }
 
     #[test]
