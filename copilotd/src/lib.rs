@@ -61,6 +61,10 @@ const NUMBERS_AT_A_TIME: u64 = 1 << 32;
 /// its package manager first.
 const AGENT_START_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long sessions have to end with the daemon: agents are killed after three seconds, and what a disk
+/// does not take in the rest is marked at the next start.
+const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
+
 /// Reserves more numbers when half of them are used, for a daemon that never ends.
 async fn reserve_numbers(shared: Arc<Shared>) {
     loop {
@@ -90,7 +94,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     } = options;
     let started_at = SystemTime::now();
     let service_managed = service::is_managed();
-    let socket = service::listen(&paths)?;
+    let socket = service::listen(&paths).await?;
     let (settings, _watcher) = config::start(paths.settings_file());
     let managed_file = config::managed_file(&config::managed_folder());
     let (managed, _managed_watcher) = config::start_managed(managed_file);
@@ -168,7 +172,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     // A second signal does not wait for agents to be killed properly.
     tokio::select! {
-        () = host.suspend_all() => {}
+        ended = tokio::time::timeout(SUSPEND_LIMIT, host.suspend_all()) => if ended.is_err() {
+            tracing::warn!("not waiting any longer for sessions to end");
+        },
         _ = wait_for_a_signal() => tracing::warn!("a second signal: not waiting for agents"),
     }
     serve.await.context("accepting clients ended by a defect")?;
@@ -179,11 +185,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     follow_managed.abort();
     numbers.abort();
     let store = host.shared.store.clone();
+    pause::reached("before-close");
     // Everything is kept by now; this waits for what was not waited for.
     tokio::task::spawn_blocking(move || store.close())
         .await
         .context("the store did not close")?;
     tracing::info!("stopped");
+    // From here on another daemon may write.
+    drop(socket.lock);
     Ok(())
 }
 

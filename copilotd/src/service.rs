@@ -3,9 +3,14 @@
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use ipc_proto::paths::Paths;
-use ipc_proto::server::{BindError, Listener};
+use ipc_proto::server::{BindError, InstanceLock, Listener};
+
+/// How long a daemon that is about to end is waited for: longer than it takes to end, and shorter than
+/// whoever starts this one waits.
+const LOCK_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where the socket came from.
 pub struct Socket {
@@ -13,19 +18,27 @@ pub struct Socket {
     pub listener: Listener,
     /// Whether a service manager opened it.
     pub inherited: bool,
+    /// Makes this daemon the only one. Held until it writes no more.
+    pub lock: InstanceLock,
 }
 
 /// Takes the socket of a service manager where one is given, and opens one otherwise.
-pub fn listen(paths: &Paths) -> Result<Socket, BindError> {
+pub async fn listen(paths: &Paths) -> Result<Socket, BindError> {
     match inherited_socket() {
+        // A service manager starts one after the other.
         Some(fd) => Ok(Socket {
-            listener: Listener::adopt(paths, fd)?,
+            lock: InstanceLock::acquire(paths)?,
+            listener: Listener::from_fd(fd)?,
             inherited: true,
         }),
-        None => Ok(Socket {
-            listener: Listener::bind(paths)?,
-            inherited: false,
-        }),
+        None => {
+            let lock = InstanceLock::acquire_after_another(paths, LOCK_PATIENCE).await?;
+            Ok(Socket {
+                listener: Listener::bind(paths, &lock)?,
+                inherited: false,
+                lock,
+            })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The daemon's half: owning the socket, and turning what connects to it into connections.
 //!
-//! Owns the single-instance lock, the life of the socket's file, the check of who connects, and the
+//! Has the single-instance lock, and owns the life of the socket's file, the check of who connects, and the
 //! handshake. Must never hand out a connection of another user, and never remove a file that is not its own
 //! dead socket.
 
@@ -73,13 +73,10 @@ pub enum BindError {
 /// A socket that clients of this user can connect to.
 #[derive(Debug)]
 pub struct Listener {
-    // Dropped in this order: the path goes first, so that nobody finds a socket that is about to close, and
-    // the lock last, so that the next daemon finds neither.
+    // Dropped first, so that nobody finds a socket that is about to close.
     #[cfg(unix)]
     _file: Option<socket_file::SocketFile>,
     socket: LocalListener,
-    #[cfg(unix)]
-    _lock: Option<InstanceLock>,
 }
 
 #[cfg(unix)]
@@ -87,37 +84,23 @@ pub use socket_file::InstanceLock;
 
 #[cfg(unix)]
 impl Listener {
-    /// Becomes the one daemon of these folders: takes the lock, replaces a dead socket, and listens with
-    /// mode 0600. Must be called inside a tokio runtime. The socket's file is removed on drop, unless
-    /// another program has put its own there by then.
+    /// Replaces a dead socket and listens with mode 0600. Must be called inside a tokio runtime. The
+    /// socket's file is removed on drop, unless another program has put its own there by then. The lock is
+    /// the caller's, because a daemon has work to do after it stopped listening.
     ///
     /// # Errors
-    /// [`BindError::AlreadyRunning`] when there is one already; see [`BindError`] for the rest.
-    pub fn bind(paths: &Paths) -> Result<Self, BindError> {
-        let lock = InstanceLock::acquire(paths)?;
+    /// [`BindError::AlreadyRunning`] when somebody listens there without the lock; see [`BindError`] for
+    /// the rest.
+    pub fn bind(paths: &Paths, _lock: &InstanceLock) -> Result<Self, BindError> {
         let (file, socket) = socket_file::SocketFile::listen(&paths.socket())?;
         Ok(Self {
             _file: Some(file),
             socket,
-            _lock: Some(lock),
         })
     }
 
-    /// Becomes the one daemon of these folders on a socket that a service manager opened: takes the lock,
-    /// then uses the socket as [`Listener::from_fd`] does.
-    ///
-    /// # Errors
-    /// [`BindError::AlreadyRunning`] when there is one already; see [`BindError`] for the rest.
-    pub fn adopt(paths: &Paths, socket: std::os::fd::OwnedFd) -> Result<Self, BindError> {
-        let lock = InstanceLock::acquire(paths)?;
-        Ok(Self {
-            _lock: Some(lock),
-            ..Self::from_fd(socket)?
-        })
-    }
-
-    /// Listens on a socket that a service manager opened. Takes no lock, and leaves the socket's file to
-    /// the manager. Must be called inside a tokio runtime.
+    /// Listens on a socket that a service manager opened, and leaves the socket's file to the manager. Must
+    /// be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`BindError::Inherited`] when it is not a listening Unix stream socket.
@@ -126,7 +109,6 @@ impl Listener {
         Ok(Self {
             _file: None,
             socket,
-            _lock: None,
         })
     }
 }

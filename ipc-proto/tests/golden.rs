@@ -24,8 +24,7 @@ use ipc_proto::control::{
 };
 use ipc_proto::hello::{Hello, Refused, Trust, Welcome};
 use ipc_proto::message::{Message, MessageCodec, Side};
-use ipc_proto::server::Listener;
-use support::{client_end, daemon_end, scratch};
+use support::{client_end, daemon_end, listening, scratch};
 use tokio::io::AsyncReadExt;
 use tokio_util::codec::Decoder;
 
@@ -377,7 +376,7 @@ async fn what_a_client_sends() {
 #[tokio::test]
 async fn what_a_daemon_sends() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let (connection, mut raw) = daemon_end(&listener, &paths.socket()).await;
     let (_reader, mut writer) = connection.split();
     for (id, reply) in (1000..).zip(replies()) {

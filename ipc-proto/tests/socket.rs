@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Barrier;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ipc_proto::client::{ConnectError, connect};
@@ -23,7 +24,7 @@ use ipc_proto::message::Message;
 use ipc_proto::paths::Paths;
 use ipc_proto::server::{BindError, HandshakeError, InstanceLock, Listener};
 use ipc_proto::{Connection, client};
-use support::{BUILD, client_end, daemon_end, frame, hello, read_frame, scratch};
+use support::{BUILD, client_end, daemon_end, frame, hello, listening, read_frame, scratch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -77,7 +78,7 @@ fn serve(listener: Listener) {
 #[tokio::test]
 async fn messages_of_every_size_cross_in_both_directions() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let (client, daemon) = pair(&listener, &paths).await;
     assert_eq!(
         client.welcome,
@@ -133,7 +134,7 @@ async fn messages_of_every_size_cross_in_both_directions() {
 #[tokio::test]
 async fn a_reader_that_is_dropped_while_it_waits_loses_nothing() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let (connection, mut raw) = daemon_end(&listener, &paths.socket()).await;
     let (mut reader, _writer) = connection.split();
     let bytes = [frame(5, 1, b"{\"a\":"), frame(5, 0, b"1}")].concat();
@@ -159,7 +160,7 @@ async fn a_reader_that_is_dropped_while_it_waits_loses_nothing() {
 #[tokio::test]
 async fn a_send_that_was_dropped_inside_a_message_is_not_followed_by_another() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let (connection, _raw) = daemon_end(&listener, &paths.socket()).await;
     let (_reader, mut writer) = connection.split();
     let message = vec![b' '; MAX_AHP_BYTES];
@@ -175,7 +176,7 @@ async fn a_send_that_was_dropped_inside_a_message_is_not_followed_by_another() {
 #[tokio::test]
 async fn what_may_not_be_sent_is_refused_before_anything_is_written() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let (client, daemon) = pair(&listener, &paths).await;
     let (_client_reader, mut client_writer) = client.split();
     let (mut daemon_reader, mut daemon_writer) = daemon.split();
@@ -226,7 +227,8 @@ async fn what_may_not_be_sent_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn a_bad_client_is_closed_and_a_good_one_does_not_notice() {
     let (_home, paths) = scratch();
-    serve(Listener::bind(&paths).unwrap());
+    let (listener, _lock) = listening(&paths);
+    serve(listener);
     let socket = paths.socket();
     let (mut reader, mut writer) = connect(&socket, BUILD).await.unwrap().split();
 
@@ -286,7 +288,7 @@ async fn a_bad_client_is_closed_and_a_good_one_does_not_notice() {
 #[tokio::test]
 async fn releases_that_share_a_version_meet_and_others_part_with_a_hint() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     // One release newer that still speaks ours, and one with bytes that we do not know at the end.
     let newer = Hello {
         min: 1,
@@ -383,7 +385,7 @@ async fn a_client_says_why_it_is_not_connected() {
 #[tokio::test]
 async fn whoever_says_nothing_is_closed_after_a_deadline() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let mut raw = UnixStream::connect(paths.socket()).await.unwrap();
     raw.write_all(&hello(1, 1)[..5]).await.unwrap();
     let incoming = listener.accept().await.unwrap();
@@ -407,7 +409,7 @@ async fn whoever_says_nothing_is_closed_after_a_deadline() {
 #[tokio::test]
 async fn a_probe_without_a_hello_is_told_apart() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     drop(UnixStream::connect(paths.socket()).await.unwrap());
     let error = listener
         .accept()
@@ -422,7 +424,7 @@ async fn a_probe_without_a_hello_is_told_apart() {
 #[tokio::test]
 async fn the_peer_is_who_the_system_says() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let _client = UnixStream::connect(paths.socket()).await.unwrap();
     let peer = listener.accept().await.unwrap().peer;
     assert_eq!(peer.uid, Some(nix::unistd::geteuid().as_raw()));
@@ -451,7 +453,7 @@ async fn a_connection_of_another_user_is_closed_at_once() {
         return;
     }
     let (home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     // Take away every protection but the one that is tested.
     for (path, mode) in [
         (home.path(), 0o755),
@@ -523,7 +525,8 @@ fn of_twenty_daemons_exactly_one_starts() {
         let bind = || {
             let _runtime = runtime.enter();
             barrier.wait();
-            Listener::bind(&paths)
+            let lock = InstanceLock::acquire(&paths)?;
+            Ok((Listener::bind(&paths, &lock)?, lock))
         };
         let threads: Vec<_> = (0..20).map(|_| scope.spawn(bind)).collect();
         threads
@@ -537,7 +540,7 @@ fn of_twenty_daemons_exactly_one_starts() {
     assert_eq!(lost.count(), 19, "{results:?}");
     runtime.block_on(async {
         let _client = UnixStream::connect(paths.socket()).await.unwrap();
-        let listener = results
+        let (listener, _lock) = results
             .iter()
             .find_map(|result| result.as_ref().ok())
             .unwrap();
@@ -548,7 +551,7 @@ fn of_twenty_daemons_exactly_one_starts() {
 #[tokio::test]
 async fn the_files_are_private_and_go_with_the_daemon() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, lock) = listening(&paths);
     assert_eq!(mode(&paths.runtime_dir), 0o700);
     assert_eq!(mode(&paths.socket()), 0o600);
     assert_eq!(mode(&paths.lock_file()), 0o600);
@@ -558,25 +561,49 @@ async fn the_files_are_private_and_go_with_the_daemon() {
     ));
     drop(listener);
     assert!(!paths.socket().exists());
+    // It may have work to do still.
+    assert!(InstanceLock::is_held(&paths));
+    drop(lock);
+    assert!(!InstanceLock::is_held(&paths));
     assert!(paths.lock_file().exists());
-    Listener::bind(&paths).unwrap();
+    listening(&paths);
+}
+
+#[tokio::test]
+async fn a_daemon_waits_for_one_that_stopped_listening_and_for_no_other() {
+    const FOREVER: Duration = Duration::from_secs(3600);
+    let (_home, paths) = scratch();
+    let (listener, lock) = listening(&paths);
+    let refused = InstanceLock::acquire_after_another(&paths, FOREVER).await;
+    assert!(matches!(refused, Err(BindError::AlreadyRunning)));
+
+    drop(listener);
+    let refused = InstanceLock::acquire_after_another(&paths, Duration::ZERO).await;
+    assert!(matches!(refused, Err(BindError::AlreadyRunning)));
+    let next = InstanceLock::acquire_after_another(&paths, FOREVER);
+    let mut next = std::pin::pin!(next);
+    let early = tokio::time::timeout(Duration::ZERO, &mut next).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(lock);
+    Listener::bind(&paths, &next.await.unwrap()).unwrap();
 }
 
 #[tokio::test]
 async fn a_dead_socket_is_replaced_and_anything_else_is_left_alone() {
     let (_home, paths) = scratch();
     drop(std::os::unix::net::UnixListener::bind(paths.socket()).unwrap());
-    drop(Listener::bind(&paths).unwrap());
+    drop(listening(&paths));
+    let lock = InstanceLock::acquire(&paths).unwrap();
 
     std::fs::write(paths.socket(), "precious").unwrap();
-    let error = Listener::bind(&paths).unwrap_err();
+    let error = Listener::bind(&paths, &lock).unwrap_err();
     assert!(matches!(error, BindError::Occupied { .. }), "{error:?}");
     assert_eq!(std::fs::read(paths.socket()).unwrap(), b"precious");
     std::fs::remove_file(paths.socket()).unwrap();
 
     // Somebody listens without the lock, as a service manager does.
     let _alive = std::os::unix::net::UnixListener::bind(paths.socket()).unwrap();
-    let error = Listener::bind(&paths).unwrap_err();
+    let error = Listener::bind(&paths, &lock).unwrap_err();
     assert!(matches!(error, BindError::AlreadyRunning), "{error:?}");
     assert!(paths.socket().exists());
 }
@@ -584,7 +611,7 @@ async fn a_dead_socket_is_replaced_and_anything_else_is_left_alone() {
 #[tokio::test]
 async fn a_socket_that_somebody_put_in_our_place_is_not_removed() {
     let (_home, paths) = scratch();
-    let listener = Listener::bind(&paths).unwrap();
+    let (listener, _lock) = listening(&paths);
     let ours = std::fs::metadata(paths.socket()).unwrap().ino();
     let beside = paths.runtime_dir.join("other.sock");
     let _other = std::os::unix::net::UnixListener::bind(&beside).unwrap();
@@ -598,20 +625,17 @@ async fn a_socket_from_a_service_manager_is_used_and_left_to_it() {
     let (_home, paths) = scratch();
     let managers = std::os::unix::net::UnixListener::bind(paths.socket()).unwrap();
     let handed_over = || OwnedFd::from(managers.try_clone().unwrap());
-    let listener = Listener::adopt(&paths, handed_over()).unwrap();
-    assert!(matches!(
-        Listener::adopt(&paths, handed_over()),
-        Err(BindError::AlreadyRunning)
-    ));
-    assert!(matches!(
-        Listener::bind(&paths),
-        Err(BindError::AlreadyRunning)
-    ));
+    let listener = Listener::from_fd(handed_over()).unwrap();
     let (client, daemon) = pair(&listener, &paths).await;
     assert_eq!(client.welcome, daemon.welcome);
+    let lock = InstanceLock::acquire(&paths).unwrap();
+    assert!(matches!(
+        Listener::bind(&paths, &lock),
+        Err(BindError::AlreadyRunning)
+    ));
     drop(listener);
     assert!(paths.socket().exists());
-    Listener::adopt(&paths, handed_over()).unwrap();
+    Listener::from_fd(handed_over()).unwrap();
 }
 
 #[tokio::test]

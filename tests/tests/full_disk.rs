@@ -156,6 +156,35 @@ fn a_session_can_be_looked_at_while_its_last_step_waits_for_room() {
 }
 
 #[test]
+fn a_daemon_on_a_full_disk_stops_all_the_same() {
+    let home = Home::new(scenario());
+    let Some(disk) = SmallDisk::under(&home, MEBIBYTES) else {
+        return;
+    };
+    let (mut screen, first) = greeted(&home);
+    let turn = screen.prompt("busy");
+    until("a busy agent", || home.read("busy"));
+    disk.fill(0);
+    home.write("go", "");
+    screen.wait("all of the text", |_, chat| {
+        let turn = chat.active_turn.as_ref()?;
+        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
+    });
+    home.copilot(&["daemon", "stop", "--force"]).expect_code(0);
+    until("the end of the daemon", || {
+        home.daemons().is_empty().then_some(())
+    });
+
+    disk.empty();
+    home.start_daemon();
+    let mut after = Attached::attach(&home, "after", screen.id());
+    let cut_off = after.wait_for_end(&turn);
+    assert_ne!(cut_off.state, TurnState::Complete);
+    assert_eq!(after.chat().turns[0].id, first);
+    assert_eq!(home.read("runs"), None, "the agent ended with the daemon");
+}
+
+#[test]
 fn output_that_cannot_be_kept_is_said_to_be_cut() {
     let home = Home::new(Scenario::new().on("hello", [say("Hello.")]).on(
         "print",

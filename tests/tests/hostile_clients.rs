@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use copilot_tests::attached::{Attached, spoken};
-use copilot_tests::{Client, Home, Scenario, say};
+use copilot_tests::{Client, Home, Scenario, say, until};
 use serde_json::json;
 
 #[test]
@@ -68,6 +68,29 @@ fn garbage_closes_only_the_connection_it_came_on() {
         spoken(&screen.wait_for_end(&turn).response_parts),
         "Hello to you."
     );
+}
+
+#[test]
+fn a_client_that_stopped_reading_is_gone_as_soon_as_too_much_waits_for_it() {
+    const BYTES: usize = 1024 * 1024;
+    let home = Home::new(Scenario::new());
+    home.start_daemon();
+    let mut stopped = Client::connect(&home, "Ctrl+Z");
+    // Each reply is as long as its id. It never reads one, and never leaves.
+    let id = "x".repeat(BYTES);
+    let ping =
+        json!({"jsonrpc": "2.0", "id": id, "method": "ping", "params": {"channel": "ahp-root://"}});
+    // More than may wait, and what the sockets hold.
+    for _ in 0..24 {
+        // The daemon may have had enough already.
+        let _ = stopped.send(&ping);
+    }
+    until("its end", || {
+        let status = home.copilot(&["daemon", "status", "--json"]).json();
+        // The command that asks is one itself.
+        (status["clients"] == 1).then_some(())
+    });
+    drop(stopped);
 }
 
 #[test]

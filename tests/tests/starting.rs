@@ -1,11 +1,13 @@
 //! The daemon starts by itself, once, and works with the person's environment.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
 
-use copilot_tests::{Home, Run, Scenario, binary, say, tool};
+use copilot_tests::{Home, PausePoints, Run, Scenario, binary, is_alive, say, tool, until};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 /// Ends a process that is our child and waits for it.
@@ -68,6 +70,58 @@ fn a_second_daemon_in_the_same_home_refuses_to_run() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("already"), "{said}");
     assert_eq!(home.daemons().len(), 1);
+}
+
+#[test]
+fn a_daemon_that_stops_makes_way_for_the_next_one_only_when_it_writes_no_more() {
+    let mut home = Home::new(Scenario::new());
+    let points = PausePoints::of(&mut home);
+    home.start_daemon();
+    let first = home.daemon();
+    points.arm("before-close");
+    let mut stop = beside(&home, &["daemon", "stop"]);
+    points.wait("before-close");
+    assert!(!home.socket().exists(), "it still listens");
+    assert!(!is_free(&home), "another daemon could open the database");
+
+    let next = beside(&home, &["sessions", "list", "--json"]);
+    until("the next daemon", || {
+        (home.daemons().len() == 2).then_some(())
+    });
+    assert!(stop.try_wait().unwrap().is_none(), "it has not stopped yet");
+    points.release("before-close");
+    let stopped: Run = stop.wait_with_output().unwrap().into();
+    stopped.expect_code(0);
+    let listed: Run = next.wait_with_output().unwrap().into();
+    listed.expect_code(0).json();
+    until("the end of the first", || (!is_alive(first)).then_some(()));
+    assert_ne!(home.daemon(), first);
+}
+
+#[test]
+fn whoever_stops_a_daemon_may_start_the_next_one_at_once() {
+    let home = Home::new(Scenario::new());
+    home.start_daemon();
+    for _ in 0..5 {
+        home.copilot(&["daemon", "stop"]).expect_code(0);
+        assert!(is_free(&home), "it is said to have stopped");
+        assert!(home.sessions().is_empty());
+    }
+}
+
+/// `copilot` with these arguments, while the test goes on.
+fn beside(home: &Home, arguments: &[&str]) -> Child {
+    home.copilot_command(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("copilot starts")
+}
+
+/// Whether a daemon could become the one of this home.
+fn is_free(home: &Home) -> bool {
+    let file = File::open(home.path().join("run/copilotd.lock")).expect("the daemon's lock");
+    Flock::lock(file, FlockArg::LockSharedNonblock).is_ok()
 }
 
 #[test]

@@ -22,8 +22,9 @@ use crate::error::{CliError, Exit};
 /// Names the daemon's program, instead of looking for it.
 pub(crate) const COPILOTD_BIN: &str = "COPILOTD_BIN";
 
-/// How long a daemon may take until it listens.
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long a daemon may take until it listens. It may wait for another one to end first, which takes
+/// a while when that one has agents to end.
+const START_LIMIT: Duration = Duration::from_secs(25);
 
 /// How often, and with which pauses, a daemon that is shutting down is tried again.
 const CLOSING_TRIES: u32 = 40;

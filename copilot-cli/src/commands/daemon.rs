@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use ipc_proto::control::{ControlReply, ControlRequest, DaemonStatus};
 use ipc_proto::paths::Paths;
+use ipc_proto::server::InstanceLock;
 use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::sessions::age;
@@ -21,6 +25,8 @@ use crate::text::sanitize;
 
 /// How long a daemon may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How often it is looked whether one that closed its connections has ended.
+const STOP_PAUSE: Duration = Duration::from_millis(10);
 /// How often a followed log is looked at.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(250);
 
@@ -75,28 +81,38 @@ async fn status(client: &mut Client) -> Result<DaemonStatus, CliError> {
 async fn stop(paths: &Paths, force: bool, out: &mut Output) -> Result<(), CliError> {
     let identity = Identity::command("daemon stop");
     let mut client = connect_running(paths, &identity.client_id).await?;
+    let pid = status(&mut client).await?.pid;
     match client.control(ControlRequest::Stop { force }).await {
         // It may be gone before its answer is.
         Ok(_) | Err(ClientError::Closed | ClientError::Transport(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    // It has stopped when it closes the connection, not when it says that it will.
-    let closed = async {
+    // It has stopped when it writes no more, not when it says that it will.
+    let stopped = async {
         loop {
             match client.next().await {
                 Ok(_) => {}
-                Err(ClientError::Closed | ClientError::Transport(_)) => return Ok(()),
+                Err(ClientError::Closed | ClientError::Transport(_)) => break,
                 Err(error) => return Err(error),
             }
         }
+        // The next one may hold the lock by now.
+        while InstanceLock::is_held(paths) && is_alive(pid) {
+            tokio::time::sleep(STOP_PAUSE).await;
+        }
+        Ok(())
     };
-    tokio::time::timeout(STOP_LIMIT, closed)
+    tokio::time::timeout(STOP_LIMIT, stopped)
         .await
         .map_err(|_| {
             CliError::new("the daemon does not stop").hint("`copilot daemon stop --force`")
         })??;
     out.note("the daemon has stopped");
     Ok(())
+}
+
+fn is_alive(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
 }
 
 fn status_json(status: &DaemonStatus) -> serde_json::Value {

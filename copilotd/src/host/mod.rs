@@ -41,8 +41,11 @@ pub struct Host {
     pub shared: Arc<Shared>,
     /// The sessions in memory.
     sessions: Mutex<HashMap<Arc<str>, SessionHandle>>,
-    /// Held while a session comes into memory, so that it comes once.
+    /// Held while a session comes into memory, so that it comes once. Never held while something is
+    /// kept: a disk that fails would keep people from all sessions.
     reviving: tokio::sync::Mutex<()>,
+    /// Ids of sessions that wait to be kept for the first time, and are not there yet.
+    creating: Mutex<HashSet<String>>,
     clients: Mutex<HashMap<u64, Arc<Client>>>,
     root: root::Root,
     next_client: std::sync::atomic::AtomicU64,
@@ -97,6 +100,26 @@ pub(crate) fn no_session_behind(channel: &str) -> String {
     format!("there is no session behind {shown}")
 }
 
+/// Does something to its end in a task of its own. A transport drops what it waits for when its
+/// client is gone; what has begun must not stay half-way. `None`: a defect ended it.
+async fn whole<T: Send + 'static>(doing: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let done = tokio::spawn(doing).await;
+    done.inspect_err(|error| tracing::error!(%error, "a request ended by a defect of the daemon"))
+        .ok()
+}
+
+/// A session that waits to be kept for the first time.
+struct Creating<'a> {
+    host: &'a Host,
+    id: String,
+}
+
+impl Drop for Creating<'_> {
+    fn drop(&mut self) {
+        lock(&self.host.creating).remove(&self.id);
+    }
+}
+
 fn sweep(store: &Store, agent_state_dir: &std::path::Path) {
     tree::sweep_marked(STATE_DIR_VARIABLE, agent_state_dir.as_os_str());
     match store.processes() {
@@ -129,6 +152,7 @@ impl Host {
             root,
             sessions: Mutex::default(),
             reviving: tokio::sync::Mutex::default(),
+            creating: Mutex::default(),
             clients: Mutex::default(),
             next_client,
         });
@@ -207,7 +231,9 @@ impl Host {
 
     /// The sessions in memory.
     pub fn live_sessions(&self) -> Vec<SessionHandle> {
-        lock(&self.sessions).values().cloned().collect()
+        let sessions = lock(&self.sessions);
+        let live = sessions.values().filter(|s| !s.inputs.is_closed());
+        live.cloned().collect()
     }
 
     /// A session that is in memory.
@@ -224,6 +250,9 @@ impl Host {
         let _one_at_a_time = self.reviving.lock().await;
         if let Some(handle) = self.live(id) {
             return Some(handle);
+        }
+        if lock(&self.creating).contains(id) {
+            return None;
         }
         let stored = self.load(id, session::TURNS_IN_MEMORY).await?;
         pause::reached("before-revive");
@@ -252,16 +281,19 @@ impl Host {
         self.watch(id, task);
     }
 
-    /// Starts a session.
+    /// Starts a session; goes on when whoever asked is gone.
     ///
     /// # Errors
     /// When there is one of this id, or when that cannot be known: what could not be read is not
     /// overwritten.
     pub async fn create(self: &Arc<Self>, new: NewSession) -> Result<(), NotCreated> {
-        let _one_at_a_time = self.reviving.lock().await;
-        if self.live(&new.id).is_some() || self.is_stored(&new.id).await? {
-            return Err(NotCreated::Exists);
-        }
+        let host = Arc::clone(self);
+        let created = whole(async move { host.create_whole(new).await }).await;
+        created.unwrap_or(Err(NotCreated::Unkept))
+    }
+
+    async fn create_whole(self: &Arc<Self>, new: NewSession) -> Result<(), NotCreated> {
+        let _creating = self.reserve(&new.id).await?;
         let started = session::start(new, Arc::clone(&self.shared)).await;
         let (handle, task) = started.ok_or(NotCreated::Unkept)?;
         let (id, summary) = (Arc::clone(&handle.id), handle.summary());
@@ -272,6 +304,18 @@ impl Host {
             &json!({"channel": ROOT, "summary": summary}),
         );
         Ok(())
+    }
+
+    /// Makes an id this session's, until the guard is dropped.
+    async fn reserve(&self, id: &str) -> Result<Creating<'_>, NotCreated> {
+        let _one_at_a_time = self.reviving.lock().await;
+        let is_taken = self.live(id).is_some() || lock(&self.creating).contains(id);
+        if is_taken || self.is_stored(id).await? {
+            return Err(NotCreated::Exists);
+        }
+        lock(&self.creating).insert(id.to_owned());
+        let id = id.to_owned();
+        Ok(Creating { host: self, id })
     }
 
     async fn is_stored(&self, id: &str) -> Result<bool, NotCreated> {
@@ -308,6 +352,10 @@ impl Host {
             if sessions.get(id).is_some_and(|h| h.inputs.is_closed()) {
                 sessions.remove(id);
             }
+        }
+        // What comes for it now would bring it back only to end with the daemon.
+        if self.shared.ending.is_cancelled() {
+            return;
         }
         for input in late {
             if let Some(handle) = self.find(id).await {
@@ -406,11 +454,25 @@ impl Host {
         asked.await.map_err(|_| ended())?.map(Some)
     }
 
-    /// Deletes a session and everything of it. `false` when there is none of this id.
+    /// Deletes a session and everything of it; goes on when whoever asked is gone. `false` when there
+    /// is none of this id.
     pub async fn dispose_session(self: &Arc<Self>, id: &str, by: Who) -> bool {
-        if !self.ask(id, |done| Input::Dispose { by, done }).await {
+        let Some(asked) = self.begin(id, |done| Input::Dispose { by, done }).await else {
             return false;
-        }
+        };
+        let (host, id) = (Arc::clone(self), id.to_owned());
+        let disposed = whole(async move {
+            let is_gone = asked.await.is_ok();
+            if is_gone {
+                host.forget(&id);
+            }
+            is_gone
+        });
+        disposed.await.unwrap_or(false)
+    }
+
+    /// A session was deleted.
+    fn forget(&self, id: &str) {
         lock(&self.sessions).remove(id);
         let uri = session::session_uri(id);
         self.shared.notify_root(
@@ -419,7 +481,6 @@ impl Host {
             &json!({"channel": ROOT, "session": uri}),
         );
         self.shared.remote.set(id, false);
-        true
     }
 
     /// Asks a session for something and waits until it is done.
@@ -428,15 +489,28 @@ impl Host {
         id: &str,
         input: impl FnOnce(oneshot::Sender<()>) -> Input,
     ) -> bool {
-        let Some(handle) = self.find(id).await else {
-            return false;
-        };
-        let (done, asked) = oneshot::channel();
-        handle.inputs.send(input(done)).await.is_ok() && asked.await.is_ok()
+        match self.begin(id, input).await {
+            Some(asked) => asked.await.is_ok(),
+            None => false,
+        }
     }
 
-    /// Ends all agents and interrupts their turns; for the end of the daemon.
+    /// Asks a session for something; what is returned says when it is done.
+    async fn begin(
+        self: &Arc<Self>,
+        id: &str,
+        input: impl FnOnce(oneshot::Sender<()>) -> Input,
+    ) -> Option<oneshot::Receiver<()>> {
+        let handle = self.find(id).await?;
+        let (done, asked) = oneshot::channel();
+        handle.inputs.send(input(done)).await.ok()?;
+        Some(asked)
+    }
+
+    /// Ends all agents and interrupts their turns; for the end of the daemon. While the disk fails
+    /// that is not kept, and done at the next start.
     pub async fn suspend_all(&self) {
+        self.shared.ending.cancel();
         let mut suspending = Vec::new();
         for handle in self.live_sessions() {
             let (done, suspended) = oneshot::channel();

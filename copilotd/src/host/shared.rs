@@ -7,6 +7,7 @@ use std::time::Duration;
 use ahp_types::state::AgentInfo;
 use ipc_proto::paths::Paths;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::sequencer::{Audience, Sequencer};
 use super::{Client, Host, ROOT, rpc};
@@ -38,6 +39,8 @@ pub struct Shared {
     pub remote: RemoteSessions,
     /// How devices come here.
     pub link: Link,
+    /// Cancelled when the daemon ends: from then on nobody waits for a disk that fails.
+    pub ending: CancellationToken,
     /// How long a session stays in memory when nothing happens and nobody looks.
     pub park_after: Duration,
     /// How long an agent has from its start until it can be prompted.
@@ -91,6 +94,7 @@ impl Shared {
             store: parts.store,
             remote: RemoteSessions::default(),
             link: Link::default(),
+            ending: CancellationToken::new(),
             park_after: parts.park_after,
             agent_start_limit: parts.agent_start_limit,
             host: OnceLock::new(),

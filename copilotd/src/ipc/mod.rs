@@ -24,6 +24,9 @@ pub use control::Daemon;
 /// How long a client that is being closed has to take its last message.
 const GOODBYE: std::time::Duration = std::time::Duration::from_millis(200);
 
+/// How long it has before that to take what is on its way. One that reads at all needs less.
+const ON_ITS_WAY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Accepts clients until told to stop.
 pub async fn serve(listener: Listener, daemon: Arc<Daemon>, stop: CancellationToken) {
     let connections = TaskTracker::new();
@@ -133,33 +136,51 @@ async fn write(
     client: &Client,
     mut replies: tokio::sync::mpsc::Receiver<Message>,
 ) {
-    loop {
-        let sent = tokio::select! {
+    let last = loop {
+        let (messages, reply) = tokio::select! {
             next = client.outbound().next() => match next {
-                Next::Send(messages) => send_all(&mut writer, &messages).await,
-                Next::Close(last) => {
-                    // What was asked is answered first, as the request to stop is. The client may
-                    // not read any more; then it finds the connection closed.
-                    let goodbye = async {
-                        while let Ok(reply) = replies.try_recv() {
-                            writer.send(&reply).await?;
-                        }
-                        writer.send_ahp(&last).await
-                    };
-                    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-                    return;
-                }
+                Next::Send(messages) => (messages, None),
+                Next::Close(last) => break last,
             },
-            Some(reply) = replies.recv() => writer.send(&reply).await.map_err(|e| e.to_string()),
+            Some(reply) = replies.recv() => (Vec::new(), Some(reply)),
+        };
+        let mut sending = std::pin::pin!(send_all(&mut writer, &messages, reply.as_ref()));
+        let sent = tokio::select! {
+            sent = &mut sending => sent,
+            // A client that stopped reading is not waited for once nothing more will come.
+            last = client.outbound().closed() => {
+                // Behind half a message there can be no last one.
+                match tokio::time::timeout(ON_ITS_WAY, sending).await {
+                    Ok(Ok(())) => break last,
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => Err("it does not read".to_owned()),
+                }
+            }
         };
         if let Err(error) = sent {
             tracing::debug!(client = client.id(), %error, "could not be written to");
             return;
         }
-    }
+    };
+    // What was asked is answered first, as the request to stop is. The client may not read any more;
+    // then it finds the connection closed.
+    let goodbye = async {
+        while let Ok(reply) = replies.try_recv() {
+            writer.send(&reply).await?;
+        }
+        writer.send_ahp(&last).await
+    };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
 }
 
-async fn send_all(writer: &mut MessageWriter, messages: &[bytes::Bytes]) -> Result<(), String> {
+async fn send_all(
+    writer: &mut MessageWriter,
+    messages: &[bytes::Bytes],
+    reply: Option<&Message>,
+) -> Result<(), String> {
+    if let Some(reply) = reply {
+        writer.feed(reply).await.map_err(|e| e.to_string())?;
+    }
     for message in messages {
         match writer.feed_ahp(message).await {
             Ok(()) => {}

@@ -12,7 +12,7 @@ use super::persist::{EXTRAS, Extras, Kept, texts};
 use super::state::Outgoing;
 use super::{Asked, Input};
 use crate::pause;
-use crate::store::{Batch, Health, Operation};
+use crate::store::{Batch, Health, Operation, StoreError};
 
 /// Completed turns that stay in memory.
 pub const TURNS_IN_MEMORY: usize = 30;
@@ -254,47 +254,55 @@ impl Actor {
         self.keep(operations, true).await
     }
 
-    /// Gives a batch to the store. While the disk is full this waits, for as long as it takes: the
-    /// store goes on by itself when there is room, and inputs are refused before they get here.
-    /// `false`: the store does not take it, and will not.
+    /// Gives a batch to the store. While the disk is full this waits, for as long as it takes or the
+    /// daemon runs: the store goes on by itself when there is room, and inputs are refused before they
+    /// get here. `false`: the store does not take it, and will not.
     pub(super) async fn keep(&mut self, operations: Vec<Operation>, durable: bool) -> bool {
-        let store = self.model.shared.store.clone();
-        let session = self.model.id.clone();
-        self.looked_at_meanwhile(store.room()).await;
-        let committed = store.submit(Batch {
-            session,
+        let batch = Batch {
+            session: self.model.id.clone(),
             durable,
             operations,
-        });
-        pause::reached("after-append");
-        let failure = match committed {
-            Ok(committed) if durable => {
-                let kept = self.looked_at_meanwhile(committed).await;
-                pause::reached("after-commit");
-                kept.err().map(|error| error.to_string())
-            }
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
         };
-        if let Some(error) = &failure {
+        let kept = self.keep_batch(batch).await;
+        if let Err(error) = &kept {
             tracing::error!(session = %self.model.id, %error, "a step could not be kept");
         }
-        failure.is_none()
+        kept.is_ok()
+    }
+
+    async fn keep_batch(&mut self, batch: Batch) -> anyhow::Result<()> {
+        let store = self.model.shared.store.clone();
+        let durable = batch.durable;
+        self.looked_at_meanwhile(store.room()).await?;
+        let committed = store.submit(batch);
+        pause::reached("after-append");
+        let committed = committed?;
+        if durable {
+            let kept = self.looked_at_meanwhile(committed).await;
+            pause::reached("after-commit");
+            kept??;
+        }
+        Ok(())
     }
 
     /// Waits for the store. While the disk fails people can look at the session all the same, and
-    /// see what is not kept yet; everything else waits.
-    async fn looked_at_meanwhile<T>(&mut self, kept: impl Future<Output = T>) -> T {
+    /// see what is not kept yet; everything else waits, but not the end of the daemon.
+    async fn looked_at_meanwhile<T>(
+        &mut self,
+        kept: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        let ending = self.model.shared.ending.clone();
         let mut health = self.model.shared.store.watch_health();
         let mut kept = std::pin::pin!(kept);
         loop {
             let is_failing = matches!(*health.borrow_and_update(), Health::Failing { .. });
             tokio::select! {
                 biased;
-                kept = &mut kept => return kept,
+                kept = &mut kept => return Ok(kept),
                 changed = health.changed() => if changed.is_err() {
-                    return kept.await;
+                    return Ok(kept.await);
                 },
+                () = ending.cancelled(), if is_failing => return Err(StoreError::Closed),
                 input = self.inbox.next_meanwhile(), if is_failing => self.look(input).await,
                 () = self.views.encoded(), if is_failing => {
                     self.run_ahead();

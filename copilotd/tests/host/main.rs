@@ -14,6 +14,7 @@ mod client;
 mod clients;
 mod commands;
 mod connections;
+mod halfway;
 mod modes;
 mod permissions;
 mod queue;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use interprocess::ConnectWaitMode;
 use interprocess::local_socket::tokio::Listener as LocalListener;
@@ -18,6 +19,9 @@ use nix::sys::socket::{SockType, getsockopt, sockopt};
 use super::BindError;
 use crate::paths::Paths;
 use crate::transport;
+
+/// Between two tries to get a lock that another daemon is about to let go of.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Held for as long as a daemon runs. The operating system lets go of it when the process ends, however it
 /// ends; the file stays, because removing it would let two daemons lock two files of the same name.
@@ -50,6 +54,60 @@ impl InstanceLock {
             Err((_, Errno::EWOULDBLOCK)) => Err(BindError::AlreadyRunning),
             Err((_, errno)) => Err(failed(errno.into())),
         }
+    }
+
+    /// The same, but waits up to `patience` for a daemon that holds the lock and does not listen: it is
+    /// about to end, and still writes.
+    ///
+    /// # Errors
+    /// As [`InstanceLock::acquire`].
+    pub async fn acquire_after_another(
+        paths: &Paths,
+        patience: Duration,
+    ) -> Result<Self, BindError> {
+        let end = Instant::now() + patience;
+        loop {
+            match Self::acquire(paths) {
+                Err(BindError::AlreadyRunning)
+                    if Instant::now() < end && matches!(is_alive(&paths.socket()), Ok(false)) =>
+                {
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Whether a daemon holds it, for whoever waits for its end. What cannot be known is `false`.
+    #[must_use]
+    pub fn is_held(paths: &Paths) -> bool {
+        // A daemon that starts this very moment may find it taken by us; it tries again.
+        File::open(paths.lock_file()).is_ok_and(|file| {
+            let locked = Flock::lock(file, FlockArg::LockSharedNonblock);
+            matches!(locked, Err((_, Errno::EWOULDBLOCK)))
+        })
+    }
+}
+
+/// Whether somebody listens on a socket. An error says neither yes nor no.
+fn is_alive(path: &Path) -> io::Result<bool> {
+    let name = transport::socket_name(path)?;
+    // Does not wait: a listener whose queue is full is alive, too.
+    let probe = ConnectOptions::new()
+        .name(name)
+        .wait_mode(ConnectWaitMode::Deferred)
+        .connect_sync();
+    match probe {
+        Ok(_) => Ok(true),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -117,18 +175,10 @@ fn clear_the_way(path: &Path) -> Result<(), BindError> {
         }
         Ok(_) => {}
     }
-    let name = transport::socket_name(path).map_err(failed)?;
-    // Does not wait: a listener whose queue is full is alive, too.
-    let probe = ConnectOptions::new()
-        .name(name)
-        .wait_mode(ConnectWaitMode::Deferred)
-        .connect_sync();
-    let removed = match probe {
+    let removed = match is_alive(path) {
         // A service manager's socket can be alive while no daemon holds the lock.
-        Ok(_) => return Err(BindError::AlreadyRunning),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
+        Ok(true) => return Err(BindError::AlreadyRunning),
+        Ok(false) => std::fs::remove_file(path),
         Err(error) => Err(error),
     };
     match removed {

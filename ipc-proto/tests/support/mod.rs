@@ -7,7 +7,7 @@ use std::path::Path;
 use ipc_proto::frame::Kind;
 use ipc_proto::hello::{Hello, Trust, Welcome};
 use ipc_proto::paths::Paths;
-use ipc_proto::server::Listener;
+use ipc_proto::server::{InstanceLock, Listener};
 use ipc_proto::{Connection, client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,6 +21,12 @@ pub(crate) fn scratch() -> (tempfile::TempDir, Paths) {
     let paths = Paths::under(home.path());
     paths.prepare_runtime_dir().unwrap();
     (home, paths)
+}
+
+/// The one daemon of these folders.
+pub(crate) fn listening(paths: &Paths) -> (Listener, InstanceLock) {
+    let lock = InstanceLock::acquire(paths).unwrap();
+    (Listener::bind(paths, &lock).unwrap(), lock)
 }
 
 /// One frame's bytes, right or wrong.
