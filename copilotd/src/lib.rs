@@ -65,6 +65,9 @@ const AGENT_START_LIMIT: Duration = Duration::from_secs(30);
 /// does not take in the rest is marked at the next start.
 const SUSPEND_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the link has: it may write something down while the disk fails.
+const LINK_LIMIT: Duration = Duration::from_secs(5);
+
 /// Reserves more numbers when half of them are used, for a daemon that never ends.
 async fn reserve_numbers(shared: Arc<Shared>) {
     loop {
@@ -178,8 +181,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         _ = wait_for_a_signal() => tracing::warn!("a second signal: not waiting for agents"),
     }
     serve.await.context("accepting clients ended by a defect")?;
-    if let Some(linked) = linked {
-        linked.await.context("the link ended by a defect")?;
+    if let Some(mut linked) = linked {
+        match tokio::time::timeout(LINK_LIMIT, &mut linked).await {
+            Ok(ended) => ended.context("the link ended by a defect")?,
+            Err(_) => linked.abort(),
+        }
     }
     follow.abort();
     follow_managed.abort();

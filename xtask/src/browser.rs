@@ -81,6 +81,22 @@ fn major(said: &str) -> Option<u32> {
     numbers.filter_map(|(major, _)| major.parse().ok()).next()
 }
 
+fn missing() -> String {
+    let apt = format!(
+        "apt-get install --no-install-recommends {}",
+        PACKAGES.join(" ")
+    );
+    format!(
+        "Chromium {OLDEST} or newer is missing: the page is tested in a real one. Install it, for instance with\n  \
+         {}{apt}        (Debian)\n  \
+         dnf install chromium        (Fedora)\n  \
+         pacman -S chromium        (Arch)\n  \
+         brew install --cask chromium        (macOS)\n\
+         or name a Chromium or Chrome that is somewhere else in {VARIABLE}",
+        if run::is_root() { "" } else { "sudo " },
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::major;
@@ -99,20 +115,4 @@ mod tests {
             assert_eq!(major(said), expected, "{said}");
         }
     }
-}
-
-fn missing() -> String {
-    let apt = format!(
-        "apt-get install --no-install-recommends {}",
-        PACKAGES.join(" ")
-    );
-    format!(
-        "Chromium {OLDEST} or newer is missing: the page is tested in a real one. Install it, for instance with\n  \
-         {}{apt}        (Debian)\n  \
-         dnf install chromium        (Fedora)\n  \
-         pacman -S chromium        (Arch)\n  \
-         brew install --cask chromium        (macOS)\n\
-         or name a Chromium or Chrome that is somewhere else in {VARIABLE}",
-        if run::is_root() { "" } else { "sudo " },
-    )
 }
