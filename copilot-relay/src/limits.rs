@@ -16,23 +16,31 @@ pub struct Limits {
     pub sockets: usize,
     /// Connections at once, whatever they do.
     pub connections: usize,
-    /// Connections at once from one address (an IPv6 network of 64 bits counts as one). Peers on loopback
-    /// are not counted: a reverse proxy is one of them.
+    /// Connections at once from one address (an IPv6 network of 64 bits counts as one); behind a proxy, those
+    /// that carry a request of, or a socket to, the address that the proxy names. Loopback is not counted.
     pub connections_per_address: usize,
     /// Link sockets of one device at once; the tabs of a browser share a device.
     pub sockets_per_device: usize,
-    /// Channels of one device's socket.
+    /// Link sockets of one pairing at once: whoever has its link shares them.
+    pub sockets_per_pairing: usize,
+    /// Channels of one device's socket, and of one device to one machine over all its sockets.
     pub channels_per_device: usize,
-    /// Channels that one socket opens.
+    /// Channels that one device or one pairing opens, over all its sockets.
     pub channel_opens: Rate,
-    /// Channels of one machine.
+    /// Channels that are opened to one machine, by whomever.
+    pub channel_opens_at_machine: Rate,
+    /// Channels of one machine with devices.
     pub channels_per_machine: usize,
+    /// Channels of one machine with those who pair. Besides the others, so that neither keep the other out.
+    pub pairing_channels_per_machine: usize,
     /// Pairings of one machine that are open at once.
     pub pairings_per_machine: usize,
     /// How long a pairing may be open.
     pub pairing_lifetime: Duration,
     /// Tickets, pairing tickets and claims that wait to be used.
     pub tickets: usize,
+    /// Of those, tickets of one device or one pairing.
+    pub tickets_per_party: usize,
     /// How long a ticket or a claim may be used.
     pub ticket_lifetime: Duration,
     /// Requests for tickets, claims and enrolment from one address.
@@ -64,6 +72,8 @@ pub struct Limits {
     pub request_head: Duration,
     /// The body of a request must be there within this.
     pub request_body: Duration,
+    /// Of an answer something must be taken within this, again and again. Link sockets have their lease.
+    pub answer_taken: Duration,
     /// What waits for a socket that is being closed must be written within this.
     pub last_words: Duration,
     /// Bytes of a JSON body.
@@ -83,15 +93,22 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_address: 256,
             sockets_per_device: 16,
+            sockets_per_pairing: 8,
             channels_per_device: 16,
             channel_opens: Rate {
                 burst: 64,
                 per_second: 1.0,
             },
+            channel_opens_at_machine: Rate {
+                burst: 64,
+                per_second: 8.0,
+            },
             channels_per_machine: 64,
+            pairing_channels_per_machine: 8,
             pairings_per_machine: 8,
             pairing_lifetime: Duration::from_secs(15 * 60),
             tickets: 10_000,
+            tickets_per_party: 32,
             ticket_lifetime: Duration::from_secs(30),
             secrets_per_address: Rate {
                 burst: 120,
@@ -116,6 +133,7 @@ impl Default for Limits {
             poll_wait: Duration::from_secs(25),
             request_head: Duration::from_secs(10),
             request_body: Duration::from_secs(20),
+            answer_taken: Duration::from_secs(20),
             last_words: Duration::from_secs(5),
             body_bytes: 8 * 1024,
             poll_bytes: 1024 * 1024,

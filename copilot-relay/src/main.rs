@@ -10,8 +10,10 @@ use clap::{Args, Parser, Subcommand};
 use copilot_relay::acme::AcmeOptions;
 use copilot_relay::clock::Clock;
 use copilot_relay::limits::Limits;
+use copilot_relay::store::{SqliteStore, Store as _};
 use copilot_relay::tls::TlsOptions;
 use copilot_relay::{Options, accounts, install_crypto, start};
+use link_proto::ids::MachineId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use url::Url;
@@ -31,6 +33,15 @@ enum Verb {
     Serve(Box<Serve>),
     /// Print the token with which a machine joins; it is made at the first use.
     EnrolmentToken {
+        /// The relay's folder.
+        #[arg(long, env = "COPILOT_RELAY_DATA", value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// Take out a machine that lost its token, so that it can join again. Its devices lose access to it.
+    RemoveMachine {
+        /// The machine's id.
+        #[arg(value_name = "ID")]
+        machine: MachineId,
         /// The relay's folder.
         #[arg(long, env = "COPILOT_RELAY_DATA", value_name = "DIR")]
         data: PathBuf,
@@ -148,6 +159,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Serve(serve) => run(*serve),
         Verb::EnrolmentToken { data } => print_enrolment_token(&data),
+        Verb::RemoveMachine { machine, data } => remove_machine(machine, &data),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -170,6 +182,28 @@ fn print_enrolment_token(data: &std::path::Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Beside a relay that runs, which finds the machine gone when it comes the next time.
+fn remove_machine(machine: MachineId, data: &std::path::Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        data.join("relay.db").is_file(),
+        "there is no relay in {}; name the folder the relay is served with",
+        data.display()
+    );
+    let store = SqliteStore::open(data, Clock::system(), &Limits::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(async {
+        let known = store.machine(machine).await?;
+        let known = known.with_context(|| format!("no machine {machine} has joined"))?;
+        let devices = store.remove_machine(machine).await?.len();
+        let name = known.name;
+        writeln!(
+            std::io::stdout(),
+            "removed {name}; devices that reached it: {devices}"
+        )?;
+        Ok(())
+    })
+}
+
 fn run(serve: Serve) -> anyhow::Result<()> {
     install_crypto();
     start_logging();
@@ -189,6 +223,7 @@ fn run(serve: Serve) -> anyhow::Result<()> {
         data: serve.data,
         tls,
         behind_proxy: serve.behind_proxy,
+        is_own: child,
         limits: Limits {
             machines: serve.max_machines,
             devices: serve.max_devices,

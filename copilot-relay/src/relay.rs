@@ -48,6 +48,9 @@ pub struct Relay {
     pub metrics: Arc<Metrics>,
     /// Where it is reached.
     pub origins: Origins,
+    /// Whether it is a machine's own, which joins again without the token that it may have lost: whoever can
+    /// read the enrolment token there can read the machine's key as well.
+    pub is_own: bool,
     /// How far along it is.
     pub phase: watch::Sender<Phase>,
     /// Machines without websockets.
@@ -84,6 +87,7 @@ impl Relay {
             clock,
             metrics,
             origins,
+            is_own: false,
             phase: watch::Sender::new(Phase::Serving),
             polls: Polls::default(),
             links: TaskTracker::new(),

@@ -41,6 +41,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Whether a proxy in front of it says where requests come from.
     pub behind_proxy: bool,
+    /// Whether it is the own relay of the machine that started it.
+    pub is_own: bool,
     /// What it allows.
     pub limits: Limits,
     /// Its time.
@@ -71,6 +73,7 @@ pub async fn start(options: Options) -> anyhow::Result<Started> {
         public_url,
         tls,
         behind_proxy,
+        is_own,
         limits,
         clock,
     } = options;
@@ -92,7 +95,7 @@ pub async fn start(options: Options) -> anyhow::Result<Started> {
     let origins = Origins::new(address, tls.is_some(), public_url.as_ref())?;
     let metrics = Arc::new(Metrics::default());
     let switchboard = Local::new(clock.clone(), limits.clone(), Arc::clone(&metrics));
-    let relay = Arc::new(Relay::new(
+    let mut relay = Relay::new(
         Arc::new(store),
         Arc::new(SingleUser::new(&enrolment)),
         Arc::new(switchboard),
@@ -100,7 +103,9 @@ pub async fn start(options: Options) -> anyhow::Result<Started> {
         limits,
         clock,
         origins,
-    ));
+    );
+    relay.is_own = is_own;
+    let relay = Arc::new(relay);
     let serving = Serving {
         router: router(Arc::clone(&relay)),
         relay: Arc::clone(&relay),

@@ -1,6 +1,7 @@
 //! Connections: accepting them, TLS, HTTP/1.1, and how many there may be.
 //!
-//! Nothing waits for ever: not a handshake, not the head of a request, not a connection that asks for nothing.
+//! Nothing waits for ever: not a handshake, not the head of a request, not a connection that asks for nothing,
+//! not an answer that nobody reads.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,9 +20,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use crate::acme;
-use crate::http::Peer;
+use crate::http::{Peer, too_many_connections};
 use crate::metrics::Reason;
-use crate::places::Held;
+use crate::places::{Held, Tenure};
 use crate::relay::Relay;
 use crate::tls::Tls;
 
@@ -61,14 +62,16 @@ pub async fn serve(listener: TcpListener, serving: Serving) {
                 continue;
             }
         };
-        let Some(place) = places.take(peer.ip()) else {
+        // Behind a proxy every connection is the proxy's; whose request it carries is seen later.
+        let counted = (!serving.behind_proxy).then(|| peer.ip());
+        let Some(place) = places.take(counted) else {
             // Closed without a word: whoever comes this often is not helped by one.
             relay.metrics.refuse(Reason::Connections);
             continue;
         };
         // Messages are small, and people wait for them.
         let _ = stream.set_nodelay(true);
-        let stream = Held::new(stream, place);
+        let stream = Held::new(stream, place, relay.limits.answer_taken);
         let serving = Arc::clone(&serving);
         connections.spawn(async move { connection(&serving, stream, peer).await });
     }
@@ -77,8 +80,9 @@ pub async fn serve(listener: TcpListener, serving: Serving) {
 }
 
 async fn connection(serving: &Serving, stream: Held, peer: SocketAddr) {
+    let tenure = stream.tenure();
     let Some(tls) = &serving.tls else {
-        return http(serving, stream, peer).await;
+        return http(serving, stream, &tenure, peer).await;
     };
     let acceptor = TlsAcceptor::from(tls.current());
     let handshake = acceptor.accept(stream);
@@ -87,22 +91,33 @@ async fn connection(serving: &Serving, stream: Held, peer: SocketAddr) {
         Ok(Ok(stream)) if acme::is_challenge(stream.get_ref().1.alpn_protocol()) => {
             tracing::debug!("a name was checked");
         }
-        Ok(Ok(stream)) => http(serving, stream, peer).await,
+        Ok(Ok(stream)) => http(serving, stream, &tenure, peer).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => serving.relay.metrics.refuse(Reason::Slow),
     }
 }
 
-async fn http<S>(serving: &Serving, stream: S, peer: SocketAddr)
+async fn http<S>(serving: &Serving, stream: S, tenure: &Arc<Tenure>, peer: SocketAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = serving.router.clone();
     let behind_proxy = serving.behind_proxy;
+    let (relay, carries) = (Arc::clone(&serving.relay), Arc::clone(tenure));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let address = client_address(peer.ip(), behind_proxy, request.headers());
-        request.extensions_mut().insert(Peer(address));
-        TowerToHyperService::new(router.clone()).call(request)
+        let named = named_address(behind_proxy, request.headers());
+        let has_place = carries.is_of(&relay.places, named);
+        request
+            .extensions_mut()
+            .insert(Peer(named.unwrap_or(peer.ip())));
+        let refused = (!has_place).then(|| too_many_connections(&relay));
+        let router = router.clone();
+        async move {
+            match refused {
+                Some(refused) => Ok(refused),
+                None => TowerToHyperService::new(router).call(request).await,
+            }
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -119,19 +134,30 @@ where
             served.await
         }
     };
+    // When it was upgraded: whoever has it now is bounded otherwise.
+    tenure.becomes_link();
     if let Err(error) = ended {
         if error.is_timeout() {
             serving.relay.metrics.refuse(Reason::Slow);
+        } else if was_not_read(&error) {
+            serving.relay.metrics.refuse(Reason::Reader);
         }
         tracing::debug!(%error, "a connection broke");
     }
 }
 
-/// The address a request comes from. A proxy adds what it saw at the end of `x-forwarded-for`; what stands
-/// before it anybody could have written.
-fn client_address(peer: IpAddr, behind_proxy: bool, headers: &axum::http::HeaderMap) -> IpAddr {
+/// Whether a connection broke because nobody took what was written: see [`Held`].
+fn was_not_read(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// The address that the proxy names for a request. It adds what it saw at the end of `x-forwarded-for`; what
+/// stands before it anybody could have written.
+fn named_address(behind_proxy: bool, headers: &axum::http::HeaderMap) -> Option<IpAddr> {
     if !behind_proxy {
-        return peer;
+        return None;
     }
     headers
         .get_all("x-forwarded-for")
@@ -140,7 +166,6 @@ fn client_address(peer: IpAddr, behind_proxy: bool, headers: &axum::http::Header
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.rsplit(',').next())
         .and_then(|address| address.trim().parse().ok())
-        .unwrap_or(peer)
 }
 
 #[cfg(test)]
@@ -151,19 +176,19 @@ mod tests {
 
     #[test]
     fn only_the_proxy_says_where_a_request_comes_from() {
-        let peer: IpAddr = "127.0.0.1".parse().unwrap();
         let client = |behind_proxy, forwarded: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for value in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
-            client_address(peer, behind_proxy, &headers).to_string()
+            named_address(behind_proxy, &headers).map(|address| address.to_string())
         };
-        assert_eq!(client(false, &["192.0.2.7"]), "127.0.0.1");
-        assert_eq!(client(true, &[]), "127.0.0.1");
-        assert_eq!(client(true, &["192.0.2.7"]), "192.0.2.7");
-        assert_eq!(client(true, &["10.9.9.9, 192.0.2.7"]), "192.0.2.7");
-        assert_eq!(client(true, &["10.9.9.9", "192.0.2.7"]), "192.0.2.7");
-        assert_eq!(client(true, &["nonsense"]), "127.0.0.1");
+        let named = Some("192.0.2.7".to_owned());
+        assert_eq!(client(false, &["192.0.2.7"]), None);
+        assert_eq!(client(true, &[]), None);
+        assert_eq!(client(true, &["192.0.2.7"]), named);
+        assert_eq!(client(true, &["10.9.9.9, 192.0.2.7"]), named);
+        assert_eq!(client(true, &["10.9.9.9", "192.0.2.7"]), named);
+        assert_eq!(client(true, &["nonsense"]), None);
     }
 }

@@ -101,7 +101,7 @@ words! {
 }
 
 /// Who opened a channel to a machine, as the relay says; only the handshake proves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Opener {
     /// A device the machine admitted.
     #[serde(rename = "deviceId")]

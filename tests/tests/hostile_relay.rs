@@ -295,6 +295,67 @@ fn what_the_machine_says_cannot_be_changed_on_its_way_to_the_device() {
     assert!(!shown.contains("plumage-asked"), "{shown}");
 }
 
+#[test]
+fn a_channel_that_is_opened_while_it_is_open_ends_the_connection() {
+    let scene = Scene::new();
+    let before = scene.hostile.newest(End::Machine);
+    let opened = ToMachine::ChannelOpened {
+        channel: INVENTED.fetch_add(1, Ordering::Relaxed),
+        opener: Opener::Pairing(PairingId([7; 16])),
+    };
+    let opened = Passing {
+        leg: before,
+        end: End::Machine,
+        to_relay: false,
+        message: Message::text(control::encode(&opened).unwrap()),
+    };
+    // The first waits for a handshake.
+    scene.hostile.send(opened.clone());
+    scene.hostile.send(opened);
+    scene.hostile.wait_for("another connection", |passing| {
+        passing.end == End::Machine && passing.leg != before
+    });
+    scene.works_again();
+}
+
+#[test]
+fn more_channels_than_a_machine_takes_are_refused_and_the_link_goes_on() {
+    let scene = Scene::new();
+    let leg = scene.hostile.newest(End::Machine);
+    let say = |message: &ToMachine| {
+        scene.hostile.send(Passing {
+            leg,
+            end: End::Machine,
+            to_relay: false,
+            message: Message::text(control::encode(message).unwrap()),
+        });
+    };
+    let invented: Vec<u32> = (0..500)
+        .map(|_| INVENTED.fetch_add(1, Ordering::Relaxed))
+        .collect();
+    for channel in &invented {
+        say(&ToMachine::ChannelOpened {
+            channel: *channel,
+            opener: Opener::Pairing(PairingId([7; 16])),
+        });
+    }
+    let last = *invented.last().unwrap();
+    scene
+        .hostile
+        .wait_for("the last one is refused", |passing| {
+            closed_by_machine(passing) == Some((last, CloseReason::Failed))
+        });
+    for channel in invented {
+        say(&ToMachine::ChannelClosed {
+            channel,
+            reason: CloseReason::Gone,
+            message: String::new(),
+        });
+    }
+    assert_eq!(scene.hostile.newest(End::Machine), leg);
+    scene.works_again();
+}
+
 /// Has the machine believe in a channel that no device opened, and sends these payloads on it.
 /// What the machine answers on it stays between the two. Returns when the machine has given it up.
 fn on_invented_channel(scene: &Scene, opener: Opener, payloads: &[Vec<u8>]) {
@@ -536,8 +597,9 @@ fn a_revoked_device_that_it_lets_through_is_cut_and_kept_out_by_the_machine() {
     let begin = Instant::now();
     Remote::of(&scene.home).revoke(&scene.phone);
     let last = screen.client.channel().next_control();
+    // At once; the rest is for a machine that does other things.
     assert!(
-        begin.elapsed() < Duration::from_secs(1),
+        begin.elapsed() < Duration::from_secs(10),
         "{:?}",
         begin.elapsed()
     );

@@ -179,3 +179,27 @@ fn a_relay_that_is_away_is_said_to_be_since_when_and_why_and_comes_back_by_itsel
     });
     pair_by_command(&home, &["remote", "on", terminal.id()], "phone");
 }
+
+#[test]
+fn a_machine_joins_again_whatever_became_of_its_link_and_nobody_else_takes_its_place() {
+    let home = home();
+    let terminal = Attached::create(&home, "a terminal", json!({}));
+    let mut relay = Relay::start(&home);
+    log_in(&home, &relay);
+    let phone = pair_by_command(&home, &["remote", "on", terminal.id()], "phone");
+    // Once more, by way of another relay, and after one that heard nothing of it.
+    log_in(&home, &relay);
+    phone.reach();
+    let elsewhere = Home::new(Scenario::new());
+    let other = Relay::start(&elsewhere);
+    log_in(&home, &other);
+    log_in(&home, &relay);
+    phone.reach();
+    let url = relay.url().to_owned();
+    relay.stop();
+    home.copilot(&["logout"]).expect_code(0);
+    let relay = relay.again(&home);
+    assert_eq!(relay.url(), url);
+    log_in(&home, &relay);
+    phone.reach();
+}

@@ -17,7 +17,7 @@ use super::{Peer, Refusal, read_json};
 use crate::digest::TokenDigest;
 use crate::metrics::Reason;
 use crate::relay::Relay;
-use crate::store::{Admission, Claimed as Outcome, Device, Machine, Ticket};
+use crate::store::{Admission, Claimed as Outcome, Device, Joining, Machine, Proof, Ticket};
 use crate::words::short;
 
 /// Who a credential belongs to.
@@ -78,6 +78,7 @@ pub(super) fn pace(relay: &Relay, peer: Peer) -> Result<(), Refusal> {
 pub(super) async fn join(
     State(relay): State<Arc<Relay>>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<axum::Json<Joined>, Refusal> {
     pace(&relay, peer)?;
@@ -93,25 +94,35 @@ pub(super) async fn join(
             )
         })?;
     let name = names::clean(&join.name).unwrap_or_else(|| "machine".to_owned());
-    let token = Token::generate()?;
+    let shown = match credential(&headers, relay.origins.is_secure()) {
+        Some(Credential::Bearer(token)) => Some(token),
+        Some(Credential::Cookie(_)) | None => None,
+    };
+    let new = Token::generate()?;
+    let joining = Joining {
+        id: join.machine_id,
+        name,
+        proof: match relay.is_own {
+            true => Proof::Waived,
+            false => Proof::Token(shown.as_ref().map(TokenDigest::of)),
+        },
+    };
+    let most = relay.limits.machines;
     let admission = relay
         .store
-        .join(
-            account,
-            join.machine_id,
-            name,
-            TokenDigest::of(&token),
-            relay.limits.machines,
-        )
-        .await?;
-    match admission {
-        Admission::Done => {
-            tracing::info!(machine = short(join.machine_id), "a machine joined");
+        .join(account, joining, TokenDigest::of(&new), most);
+    match (admission.await?, shown) {
+        (Admission::Again, Some(shown)) => {
+            tracing::info!(machine = short(join.machine_id), "a machine joined again");
             Ok(axum::Json(Joined {
-                machine_token: token,
+                machine_token: shown,
             }))
         }
-        Admission::Full => {
+        (Admission::Done, _) => {
+            tracing::info!(machine = short(join.machine_id), "a machine joined");
+            Ok(axum::Json(Joined { machine_token: new }))
+        }
+        (Admission::Full, _) => {
             relay.metrics.refuse(Reason::Full);
             Err(Refusal::new(
                 StatusCode::FORBIDDEN,
@@ -120,11 +131,19 @@ pub(super) async fn join(
                  relay for --max-machines.",
             ))
         }
-        Admission::Taken => Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "machine-taken",
-            "This machine has joined with another account. Let it leave first: copilot logout",
-        )),
+        (Admission::Taken | Admission::Again, _) => {
+            relay.metrics.refuse(Reason::Unauthorized);
+            Err(Refusal::new(
+                StatusCode::CONFLICT,
+                "machine-taken",
+                format!(
+                    "A machine with this id has joined, and joins again only with its own token. When this one \
+                     has lost that, whoever runs the relay takes it out first: \
+                     copilot-relay remove-machine {} --data DIR",
+                    join.machine_id
+                ),
+            ))
+        }
     }
 }
 
@@ -143,13 +162,20 @@ pub(super) async fn ticket(
     State(relay): State<Arc<Relay>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-) -> Result<axum::Json<TicketBody>, Refusal> {
+) -> Result<Response, Refusal> {
     pace(&relay, peer)?;
     let ticket = match caller(&relay, &headers).await? {
         Caller::Machine(machine) => Ticket::Machine(machine.id),
         Caller::Device(device) => Ticket::Device(device),
     };
-    Ok(axum::Json(give(&relay, ticket).await?))
+    let mut response = axum::Json(give(&relay, ticket).await?).into_response();
+    let is_secure = relay.origins.is_secure();
+    if let Some(Credential::Cookie(token)) = credential(&headers, is_secure) {
+        // Browsers forget it after a time, which begins anew: a device that comes stays paired.
+        let cookie = set_cookie(Some(&token), is_secure).ok_or_else(Refusal::internal)?;
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 pub(super) async fn pairing_ticket(

@@ -104,7 +104,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 
 /// Headers of every answer. What an answer says for itself (the page's own policy, how long a file may be
 /// kept) stays.
-fn harden(headers: &mut HeaderMap, secure: bool) {
+pub(super) fn harden(headers: &mut HeaderMap, secure: bool) {
     let mut fixed = |name, value| {
         headers.insert(name, HeaderValue::from_static(value));
     };

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get, post};
 use bytes::Bytes;
 use link_proto::http as paths;
@@ -55,6 +56,15 @@ pub fn router(relay: Arc<Relay>) -> Router {
         .method_not_allowed_fallback(refusal::wrong_method)
         .layer(from_fn_with_state(Arc::clone(&relay), guard::guard))
         .with_state(relay)
+}
+
+/// What somebody behind a proxy gets who has too many connections: the proxy's own cannot be closed for it.
+#[must_use]
+pub fn too_many_connections(relay: &Relay) -> Response {
+    relay.metrics.refuse(Reason::Connections);
+    let mut response = Refusal::too_many_connections().into_response();
+    guard::harden(response.headers_mut(), relay.origins.is_secure());
+    response
 }
 
 /// The whole body, if it is no larger than `most` and comes in time.

@@ -3,8 +3,11 @@
 //! The page is `web/dist`; a build without it says so instead. Texts are in it compressed as well, and are
 //! sent so to whoever takes that.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse as _, Response};
+use bytes::Bytes;
 use rust_embed::RustEmbed;
 
 use super::Refusal;
@@ -66,7 +69,7 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
     let kind = [(header::CONTENT_TYPE, content_type(path))];
-    let mut response = (common, kind, file.data.into_owned()).into_response();
+    let mut response = (common, kind, body(file.data)).into_response();
     if is_compressed {
         let gzip = HeaderValue::from_static("gzip");
         response
@@ -74,6 +77,14 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
             .insert(header::CONTENT_ENCODING, gzip);
     }
     response
+}
+
+/// What was built in is sent from where it is, however many ask for it.
+fn body(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(built_in) => Bytes::from_static(built_in),
+        Cow::Owned(read) => read.into(),
+    }
 }
 
 /// Whether a request says that it takes `gzip`, and not that it does not.
@@ -122,6 +133,12 @@ fn without_a_page() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_built_in_is_not_copied() {
+        static FILE: &[u8] = b"a file";
+        assert_eq!(body(Cow::Borrowed(FILE)).as_ptr(), FILE.as_ptr());
+    }
 
     #[test]
     fn texts_are_compressed_for_who_takes_that() {

@@ -69,6 +69,18 @@ impl Refusal {
         }
     }
 
+    /// Too many at once.
+    pub fn too_many_connections() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(5)),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many-connections",
+                "This address has as many connections as it may. Close some pages.",
+            )
+        }
+    }
+
     /// The relay is about to stop.
     pub fn draining() -> Self {
         Self {

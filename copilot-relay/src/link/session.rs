@@ -75,7 +75,10 @@ impl Session {
     pub fn new(relay: Arc<Relay>, who: Who) -> Self {
         let limits = &relay.limits;
         let (rate, channels) = match who {
-            Who::Machine(_) => (limits.machine_messages, limits.channels_per_machine),
+            Who::Machine(_) => (
+                limits.machine_messages,
+                limits.channels_per_machine + limits.pairing_channels_per_machine,
+            ),
             Who::Device(_) => (limits.device_messages, limits.channels_per_device),
             Who::Pairing(_) => (limits.device_messages, 1),
         };
@@ -349,7 +352,9 @@ impl Session {
         let claim = new_token()?;
         let (store, most) = (&self.relay.store, self.relay.limits.devices);
         match store.admit(admitted, TokenDigest::of(&claim), most).await? {
-            Admission::Done => switchboard.admitted(socket, channel, device, claim),
+            Admission::Done | Admission::Again => {
+                switchboard.admitted(socket, channel, device, claim);
+            }
             Admission::Full | Admission::Taken => {
                 self.relay.metrics.refuse(Reason::Full);
                 tracing::warn!("a device was not admitted: the account has as many as it may have");

@@ -55,16 +55,21 @@ async fn serve(relay: Arc<Relay>, who: Who, socket: WebSocket) {
 }
 
 /// Takes what comes until the socket ends; says why when that is the relay's decision.
+///
+/// What came is always worked off whole, so it is between two messages that the relay's own decision counts.
 async fn read(
     relay: &Relay,
     session: &mut Session,
     mut stream: SplitStream<WebSocket>,
 ) -> Option<Ended> {
+    let outbox = Arc::clone(session.outbox());
     loop {
         let (deadline, too_late) = session.deadline();
         let message = tokio::select! {
             message = stream.next() => message?,
             () = relay.clock.sleep_until(deadline) => return Some(too_late),
+            // The writer does not see it while it waits for somebody who does not read.
+            () = outbox.closing() => return outbox.overflowed().err().map(reader_too_slow),
         };
         let message = match message {
             Ok(message) => message,

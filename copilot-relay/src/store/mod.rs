@@ -69,10 +69,32 @@ pub struct Device {
 pub enum Admission {
     /// It is in.
     Done,
+    /// It was in before, has proven that, and keeps its token.
+    Again,
     /// The account has as many as it may have.
     Full,
-    /// The id belongs to another account.
+    /// The id belongs to another account, or to a machine that this one has not proven to be.
     Taken,
+}
+
+/// What proves that a machine with a known id is that machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its token, when one was shown.
+    Token(Option<TokenDigest>),
+    /// Nothing needs to: whoever may join is always that machine.
+    Waived,
+}
+
+/// A machine that wants to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// Its id, as it says.
+    pub id: MachineId,
+    /// Its name, for people.
+    pub name: String,
+    /// That the id is its own.
+    pub proof: Proof,
 }
 
 /// A device that a machine let in and that has yet to claim it.
@@ -119,13 +141,16 @@ pub enum Ticket {
 /// What was answered `Ok` has happened and survives a crash, but for tickets, which may be forgotten: whoever
 /// holds one asks for another.
 pub trait Store: Send + Sync {
-    /// A machine joins, or joins again with a new token (the old one is void). `most` is how many an account
-    /// may have.
+    /// A machine joins. `most` is how many an account may have.
+    ///
+    /// With its id somebody else would take its place and its devices' access, so one that is known has to prove
+    /// that it is the same, and keeps its token. Where that is waived, and for some minutes as long as nobody has
+    /// used the token that a new machine was given (for the answer with it may have been lost), it gets this one,
+    /// and the old one is void.
     fn join(
         &self,
         account: AccountId,
-        machine: MachineId,
-        name: String,
+        machine: Joining,
         token: TokenDigest,
         most: u32,
     ) -> Answer<'_, Admission>;

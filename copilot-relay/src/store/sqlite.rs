@@ -1,9 +1,11 @@
 //! The store of one relay: SQLite in WAL mode, all of it on one thread of its own.
 
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use link_proto::ids::{DeviceId, MachineId};
@@ -12,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::tickets::Tickets;
 use super::{
-    Admission, Admitted, Answer, Claimed, Device, Machine, Store, StoreError, Ticket, schema,
+    Admission, Admitted, Answer, Claimed, Device, Joining, Machine, Proof, Store, StoreError,
+    Ticket, schema,
 };
 use crate::accounts::AccountId;
 use crate::clock::Clock;
@@ -21,6 +24,9 @@ use crate::limits::Limits;
 
 /// Questions that may wait for the thread. When it is full, whoever asks waits.
 const WAITING: usize = 256;
+
+/// How long a machine may join once more without the token of its first time, unless that was used.
+const UNUSED_TOKEN: Duration = Duration::from_secs(10 * 60);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -31,6 +37,9 @@ pub struct SqliteStore {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     tickets: Arc<Mutex<Tickets>>,
+    /// Machines that joined lately and have not used their token, and until when that counts. There are no more
+    /// than may join.
+    unused: Arc<Mutex<HashMap<MachineId, Instant>>>,
     clock: Clock,
 }
 
@@ -59,8 +68,10 @@ impl SqliteStore {
             thread: Some(thread),
             tickets: Arc::new(Mutex::new(Tickets::new(
                 limits.tickets,
+                limits.tickets_per_party,
                 limits.ticket_lifetime,
             ))),
+            unused: Arc::default(),
             clock,
         })
     }
@@ -110,20 +121,29 @@ impl Store for SqliteStore {
     fn join(
         &self,
         account: AccountId,
-        machine: MachineId,
-        name: String,
+        machine: Joining,
         token: TokenDigest,
         most: u32,
     ) -> Answer<'_, Admission> {
-        let now = Timestamp::now().as_millisecond();
+        let (at, now) = (Timestamp::now().as_millisecond(), self.clock.now());
+        let unused = Arc::clone(&self.unused);
         self.change(move |db| {
-            let owner: Option<i64> = db
-                .prepare_cached("SELECT account FROM machine WHERE id = ?")?
-                .query_row([machine.0], |row| row.get(0))
+            let Joining { id, name, proof } = machine;
+            let known: Option<(i64, [u8; 32])> = db
+                .prepare_cached("SELECT account, token FROM machine WHERE id = ?")?
+                .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            match owner {
-                Some(owner) if owner != account.0 => return Ok(Admission::Taken),
-                Some(_) => {}
+            let mut unused = unused.lock().unwrap_or_else(PoisonError::into_inner);
+            unused.retain(|_, until| *until > now);
+            match known {
+                Some((owner, _)) if owner != account.0 => return Ok(Admission::Taken),
+                Some((_, current)) if proof == Proof::Token(Some(TokenDigest(current))) => {
+                    db.prepare_cached("UPDATE machine SET name = ? WHERE id = ?")?
+                        .execute(params![name, id.0])?;
+                    return Ok(Admission::Again);
+                }
+                Some(_) if proof == Proof::Waived || unused.contains_key(&id) => {}
+                Some(_) => return Ok(Admission::Taken),
                 None => {
                     let machines: u32 = db
                         .prepare_cached("SELECT count(*) FROM machine WHERE account = ?")?
@@ -131,22 +151,30 @@ impl Store for SqliteStore {
                     if machines >= most {
                         return Ok(Admission::Full);
                     }
+                    unused.insert(id, now + UNUSED_TOKEN);
                 }
             }
             db.prepare_cached(
                 "INSERT INTO machine (id, account, name, token, since_ms) VALUES (?, ?, ?, ?, ?)
                  ON CONFLICT (id) DO UPDATE SET name = excluded.name, token = excluded.token",
             )?
-            .execute(params![machine.0, account.0, name, token.0, now])?;
+            .execute(params![id.0, account.0, name, token.0, at])?;
             Ok(Admission::Done)
         })
     }
 
     fn machine_by_token(&self, token: TokenDigest) -> Answer<'_, Option<Machine>> {
+        let unused = Arc::clone(&self.unused);
         self.ask(move |db| {
-            db.prepare_cached("SELECT id, account, name, since_ms FROM machine WHERE token = ?")?
+            let machine = db
+                .prepare_cached("SELECT id, account, name, since_ms FROM machine WHERE token = ?")?
                 .query_row([token.0], machine_row)
-                .optional()
+                .optional()?;
+            if let Some(machine) = &machine {
+                let mut unused = unused.lock().unwrap_or_else(PoisonError::into_inner);
+                unused.remove(&machine.id);
+            }
+            Ok(machine)
         })
     }
 
@@ -418,10 +446,23 @@ mod tests {
     }
 
     async fn join(store: &SqliteStore, account: AccountId, n: u8, secret: u8) -> Admission {
-        store
-            .join(account, machine(n), format!("m{n}"), token(secret), 2)
-            .await
-            .unwrap()
+        join_with(store, account, n, secret, Proof::Token(None)).await
+    }
+
+    async fn join_with(
+        store: &SqliteStore,
+        account: AccountId,
+        n: u8,
+        secret: u8,
+        proof: Proof,
+    ) -> Admission {
+        let machine = Joining {
+            id: machine(n),
+            name: format!("m{n}"),
+            proof,
+        };
+        let joined = store.join(account, machine, token(secret), 2);
+        joined.await.unwrap()
     }
 
     fn account_device(n: u8) -> Device {
@@ -454,19 +495,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn machines_join_up_to_the_limit_and_again_with_a_new_token() {
+    async fn machines_join_up_to_the_limit_and_again_with_what_proves_that_they_are_the_same() {
         let data = tempfile::tempdir().unwrap();
         let store = open(data.path());
         assert_eq!(join(&store, ACCOUNT, 1, 1).await, Admission::Done);
         assert_eq!(join(&store, ACCOUNT, 2, 2).await, Admission::Done);
         assert_eq!(join(&store, ACCOUNT, 3, 3).await, Admission::Full);
         assert_eq!(join(&store, OTHER, 1, 4).await, Admission::Taken);
+        // The answer to its first time may have been lost, until its token is used.
         assert_eq!(join(&store, ACCOUNT, 1, 5).await, Admission::Done);
         assert_eq!(store.machine_by_token(token(1)).await.unwrap(), None);
+        assert!(store.machine_by_token(token(5)).await.unwrap().is_some());
+        let again = |proof| join_with(&store, ACCOUNT, 1, 6, proof);
+        for wrong in [None, Some(token(1)), Some(token(2))] {
+            assert_eq!(again(Proof::Token(wrong)).await, Admission::Taken);
+        }
+        let own = Proof::Token(Some(token(5)));
+        assert_eq!(again(own).await, Admission::Again);
+        assert!(store.machine_by_token(token(5)).await.unwrap().is_some());
+        assert_eq!(again(Proof::Waived).await, Admission::Done);
+        assert_eq!(store.machine_by_token(token(5)).await.unwrap(), None);
+        // One that was never heard of again is no more open for ever.
+        store.clock.advance(UNUSED_TOKEN);
+        assert_eq!(join(&store, ACCOUNT, 2, 7).await, Admission::Taken);
         drop(store);
         // Another process.
         let store = open(data.path());
-        let known = store.machine_by_token(token(5)).await.unwrap().unwrap();
+        let known = store.machine_by_token(token(6)).await.unwrap().unwrap();
         assert_eq!((known.id, known.name.as_str()), (machine(1), "m1"));
         store
             .seen(machine(1), "tower".to_owned(), Timestamp::UNIX_EPOCH)

@@ -2,6 +2,7 @@
 //! its receiver.
 
 use std::collections::HashMap;
+use std::mem::discriminant;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use super::ledger::Ledger;
 use super::outbox::Outbox;
 use super::presence::{Online, Reach, entry};
 use super::{Party, SocketId, Switchboard, TooManySockets};
-use crate::bucket::Bucket;
+use crate::bucket::Buckets;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Present, Reason};
@@ -33,7 +34,10 @@ pub struct Local {
     metrics: Arc<Metrics>,
 }
 
-#[derive(Debug, Default)]
+/// Parties whose rate of opening channels is remembered.
+const REMEMBERED_PARTIES: usize = 65_536;
+
+#[derive(Debug)]
 struct State {
     last_socket: u64,
     last_channel: u64,
@@ -41,7 +45,13 @@ struct State {
     machines: HashMap<MachineId, Online>,
     devices: HashMap<DeviceId, Vec<SocketId>>,
     pairings: HashMap<PairingId, Pairing>,
+    /// How many sockets of each pairing there are.
+    pairing_sockets: HashMap<PairingId, usize>,
     channels: HashMap<ChannelId, Channel>,
+    /// How many channels somebody may open now, with however many sockets.
+    opens: Buckets<Opener>,
+    /// How many may be opened to a machine now, by whomever.
+    opens_at: Buckets<MachineId>,
 }
 
 #[derive(Debug)]
@@ -50,8 +60,6 @@ struct Socket {
     outbox: Arc<Outbox>,
     channels: HashMap<u32, ChannelId>,
     last_number: u32,
-    /// How many channels it may open now.
-    opens: Bucket,
 }
 
 /// Who is at a socket, with what only its kind has.
@@ -68,12 +76,27 @@ struct Pairing {
     expires: Instant,
 }
 
+/// Why a channel is not opened.
+type Refused = (OpenRefusal, &'static str);
+
 impl Local {
     /// Nobody is connected.
     #[must_use]
     pub fn new(clock: Clock, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let state = State {
+            last_socket: 0,
+            last_channel: 0,
+            sockets: HashMap::new(),
+            machines: HashMap::new(),
+            devices: HashMap::new(),
+            pairings: HashMap::new(),
+            pairing_sockets: HashMap::new(),
+            channels: HashMap::new(),
+            opens: Buckets::new(limits.channel_opens, REMEMBERED_PARTIES),
+            opens_at: Buckets::new(limits.channel_opens_at_machine, REMEMBERED_PARTIES),
+        };
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(state),
             clock,
             limits,
             metrics,
@@ -84,19 +107,30 @@ impl Local {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an attempt to open a channel: each costs its machine a message or two.
-    fn pace(&self, state: &mut State, socket: SocketId) -> Result<(), (OpenRefusal, &'static str)> {
-        let Some(at) = state.sockets.get_mut(&socket) else {
-            return Ok(());
+    /// Counts an attempt to open a channel.
+    fn pace(&self, state: &mut State, socket: SocketId) -> Result<(), Refused> {
+        let opener = match state.sockets.get(&socket).map(|at| &at.party) {
+            Some(At::Device(device, _)) => Opener::Device(device.id),
+            Some(At::Pairing(pairing)) => Opener::Pairing(*pairing),
+            Some(At::Machine(_)) | None => return Ok(()),
         };
-        let paced = at.opens.take(self.limits.channel_opens, self.clock.now());
-        paced.map_err(|_| {
-            self.metrics.refuse(Reason::Rate);
-            (
-                OpenRefusal::Busy,
-                "Channels are opened too often. Wait a little.",
-            )
-        })
+        let paced = state.opens.take(opener, self.clock.now());
+        paced.map_err(|_| self.too_often())
+    }
+
+    /// Counts a channel that is about to be opened: it costs its machine a message or two, which it has to read
+    /// or is cut, whoever they come from.
+    fn pace_at(&self, state: &mut State, machine: MachineId) -> Result<(), Refused> {
+        let paced = state.opens_at.take(machine, self.clock.now());
+        paced.map_err(|_| self.too_often())
+    }
+
+    fn too_often(&self) -> Refused {
+        self.metrics.refuse(Reason::Rate);
+        (
+            OpenRefusal::Busy,
+            "Channels are opened too often. Wait a little.",
+        )
     }
 
     /// Why a device gets no channel, or the machine's socket and who the machine is told it is.
@@ -105,11 +139,12 @@ impl Local {
         state: &State,
         socket: SocketId,
         wanted: Option<MachineId>,
-    ) -> Result<(MachineId, SocketId, Opener), (OpenRefusal, &'static str)> {
+    ) -> Result<(MachineId, SocketId, Opener), Refused> {
         let from = state.sockets.get(&socket).ok_or((
             OpenRefusal::Forbidden,
             "This socket has ended. Connect again.",
         ))?;
+        let limits = &self.limits;
         let (machine, opener, most) = match &from.party {
             At::Machine(_) => {
                 return Err((OpenRefusal::Forbidden, "Only devices open channels."));
@@ -119,8 +154,11 @@ impl Local {
                     OpenRefusal::Unknown,
                     "There is no such machine, or this device is not paired with it.",
                 ))?;
-                let most = self.limits.channels_per_device;
-                (machine, Opener::Device(device.id), most)
+                (
+                    machine,
+                    Opener::Device(device.id),
+                    limits.channels_per_device,
+                )
             }
             At::Pairing(pairing) => {
                 let machine = state.machine_of(*pairing, self.clock.now()).ok_or((
@@ -134,11 +172,21 @@ impl Local {
             OpenRefusal::Offline,
             "The machine is not connected to the relay.",
         ))?;
-        let at_machine = state
-            .sockets
-            .get(&online.socket)
-            .map_or(0, |socket| socket.channels.len());
-        if from.channels.len() >= most || at_machine >= self.limits.channels_per_machine {
+        // Those of pairings are counted for themselves: neither keeps the other out.
+        let (mut of_kind, mut of_opener) = (0, 0);
+        let at_machine = state.sockets.get(&online.socket);
+        for id in at_machine.iter().flat_map(|at| at.channels.values()) {
+            if let Some(other) = state.channels.get(id) {
+                let is_of_kind = discriminant(&other.opener) == discriminant(&opener);
+                of_kind += usize::from(is_of_kind);
+                of_opener += usize::from(other.opener == opener);
+            }
+        }
+        let (most_of_kind, most_of_opener) = match opener {
+            Opener::Device(_) => (limits.channels_per_machine, limits.channels_per_device),
+            Opener::Pairing(_) => (limits.pairing_channels_per_machine, usize::MAX),
+        };
+        if from.channels.len() >= most || of_opener >= most_of_opener || of_kind >= most_of_kind {
             self.metrics.refuse(Reason::Full);
             return Err((
                 OpenRefusal::Busy,
@@ -243,6 +291,14 @@ impl State {
                 self.devices.remove(&device.id);
             }
         }
+        if let At::Pairing(pairing) = &socket.party
+            && let Some(sockets) = self.pairing_sockets.get_mut(pairing)
+        {
+            *sockets -= 1;
+            if *sockets == 0 {
+                self.pairing_sockets.remove(pairing);
+            }
+        }
         Some(socket)
     }
 
@@ -317,7 +373,14 @@ impl Switchboard for Local {
                 sockets.push(id);
                 At::Device(device, Reach::loading())
             }
-            Party::Pairing(pairing) => At::Pairing(pairing),
+            Party::Pairing(pairing) => {
+                let sockets = state.pairing_sockets.entry(pairing).or_default();
+                if *sockets >= self.limits.sockets_per_pairing {
+                    return Err(TooManySockets);
+                }
+                *sockets += 1;
+                At::Pairing(pairing)
+            }
         };
         state.sockets.insert(
             id,
@@ -326,7 +389,6 @@ impl Switchboard for Local {
                 outbox,
                 channels: HashMap::new(),
                 last_number: 0,
-                opens: Bucket::new(self.limits.channel_opens, self.clock.now()),
             },
         );
         Ok(id)
@@ -385,7 +447,11 @@ impl Switchboard for Local {
         let mut state = self.lock();
         let admitted = self
             .pace(&mut state, socket)
-            .and_then(|()| self.admit_channel(&state, socket, wanted));
+            .and_then(|()| self.admit_channel(&state, socket, wanted))
+            .and_then(|admitted| {
+                self.pace_at(&mut state, admitted.0)?;
+                Ok(admitted)
+            });
         let (machine_id, machine, opener) = match admitted {
             Ok(admitted) => admitted,
             Err((reason, message)) => {

@@ -174,6 +174,17 @@ impl Outbox {
         }
     }
 
+    /// Whether what waited was too much.
+    ///
+    /// # Errors
+    /// When the socket is to be cut because it did not read.
+    pub fn overflowed(&self) -> Result<(), Overflow> {
+        match self.lock().state {
+            State::Overflowed => Err(Overflow),
+            State::Open | State::Closing => Ok(()),
+        }
+    }
+
     /// Waits until there is something to write or the end is reached.
     ///
     /// # Errors

@@ -26,16 +26,16 @@ async fn a_machine_joins_with_the_enrolment_token_and_with_nothing_else() {
         (400, "malformed".into())
     );
 
+    let lost = relay.join(&id(1)).await;
     let first = relay.join(&id(1)).await;
-    let again = relay.join(&id(1)).await;
-    assert_ne!(first, again);
-    let old = relay.post("/api/v1/tickets", &first, Value::Null).await;
+    assert_ne!(lost, first, "the answer to the first time was lost");
+    let old = relay.post("/api/v1/tickets", &lost, Value::Null).await;
     assert_eq!(
         code(old).await,
         (401, "unauthorized".into()),
         "the older token is void"
     );
-    relay.ticket(&again).await;
+    relay.ticket(&first).await;
 
     relay.join(&id(2)).await;
     assert_eq!(
@@ -43,6 +43,39 @@ async fn a_machine_joins_with_the_enrolment_token_and_with_nothing_else() {
         (403, "too-many-machines".into())
     );
     assert!(relay.refused(Reason::Full) == 1 && relay.refused(Reason::Unauthorized) == 2);
+}
+
+#[tokio::test]
+async fn a_machine_joins_again_with_its_own_token_only_and_nobody_takes_its_place() {
+    let relay = Relay::start().await;
+    let token = relay.join(&id(1)).await;
+    let mut machine = relay.machine(&token).await;
+    let device = relay.pair(&mut machine, &id(7)).await;
+    let other = relay.join(&id(2)).await;
+    let body = json!({"enrolmentToken": relay.enrolment, "machineId": id(1), "name": "thief"});
+    let join = |bearer: &'static str| relay.post("/api/v1/machines", bearer, body.clone());
+    let unknown: &'static str = "A".repeat(43).leak();
+    for bearer in ["", unknown, other.leak(), device.clone().leak()] {
+        let taken = join(bearer).await;
+        assert_eq!(code(taken).await, (409, "machine-taken".into()), "{bearer}");
+    }
+    // Nothing was lost by that.
+    let (_, seen) = relay.device(&device).await;
+    assert_eq!(
+        (&seen[0]["name"], seen[0]["online"].as_bool()),
+        (&json!("tower"), Some(true))
+    );
+
+    let again = join(token.clone().leak()).await;
+    assert_eq!(again.status(), 200);
+    let again = string(&again.json().await.unwrap(), "machineToken");
+    assert_eq!(again, token, "it keeps what it has");
+    assert_eq!(relay.refused(Reason::Unauthorized), 4);
+
+    // Once it has left it is anybody's.
+    let left = relay.ask(Method::DELETE, "/api/v1/machines/self", &token, Value::Null);
+    assert_eq!(left.await.status(), StatusCode::NO_CONTENT);
+    relay.join(&id(1)).await;
 }
 
 #[tokio::test]
@@ -173,7 +206,9 @@ async fn a_page_gets_a_cookie_that_counts_with_its_origin_only() {
         cookie.starts_with("copilot-device=")
             && cookie.contains("HttpOnly; SameSite=Strict; Path=/")
     );
-    let cookie = cookie.split(';').next().unwrap().to_owned();
+    assert!(cookie.contains("; Max-Age=34560000"));
+    let set = cookie;
+    let cookie = set.split(';').next().unwrap().to_owned();
     let ask = async |origin: Option<&str>| {
         let mut request = relay
             .http
@@ -182,7 +217,13 @@ async fn a_page_gets_a_cookie_that_counts_with_its_origin_only() {
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
-        request.send().await.unwrap().status().as_u16()
+        let response = request.send().await.unwrap();
+        // Whoever comes with it has it for as long again.
+        let renewed = response.headers().get("set-cookie");
+        let renewed = renewed.map(|cookie| cookie.to_str().unwrap().to_owned());
+        let expected = (response.status() == 200).then(|| set.clone());
+        assert_eq!(renewed, expected);
+        response.status().as_u16()
     };
     assert_eq!(ask(Some(&origin)).await, 200);
     assert_eq!(ask(None).await, 401);

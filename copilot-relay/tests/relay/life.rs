@@ -71,6 +71,7 @@ async fn it_serves_tls_with_its_own_certificate() {
         public_url: None,
         tls: Some(TlsOptions::Files { certificate, key }),
         behind_proxy: false,
+        is_own: false,
         limits: copilot_relay::limits::Limits::default(),
         clock: copilot_relay::clock::Clock::system(),
     })
@@ -264,6 +265,60 @@ fn what_cannot_be_served_safely_is_refused_with_the_ways_that_are() {
     );
     let said = run(&["enrolment-token", "--data", "/nowhere/at/all"]);
     assert!(said.contains("there is no folder"), "{said}");
+}
+
+#[test]
+fn a_machine_that_lost_its_token_is_taken_out_and_the_own_relay_never_asks_for_it() {
+    copilot_relay::install_crypto();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let join = |relay: &Program| {
+        let token = std::fs::read_to_string(relay.data.path().join("enrolment-token")).unwrap();
+        let body = json!({"enrolmentToken": token.trim(), "machineId": id(1), "name": "tower"});
+        let request = http
+            .post(format!("{}/api/v1/machines", relay.url))
+            .json(&body);
+        runtime.block_on(async {
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let body: Value = answer.json().await.unwrap();
+            let ticket = http
+                .post(format!("{}/api/v1/tickets", relay.url))
+                .bearer_auth(body["machineToken"].as_str().unwrap_or_default());
+            ticket.send().await.unwrap();
+            (status, body)
+        })
+    };
+    let relay = program(&[]);
+    assert_eq!(join(&relay).0, 200);
+    let (status, body) = join(&relay);
+    assert_eq!(status, 409);
+    let remedy = format!("copilot-relay remove-machine {} --data DIR", id(1));
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with(&remedy)
+    );
+    let remove = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_copilot-relay"))
+            .args(["remove-machine", &id(1), "--data"])
+            .arg(relay.data.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(
+        remove(),
+        (true, "removed tower; devices that reached it: 0\n".into())
+    );
+    let gone = format!("error: no machine {} has joined\n", id(1));
+    assert_eq!(remove(), (false, gone));
+    assert_eq!(join(&relay).0, 200);
+
+    let own = program(&["--child"]);
+    assert_eq!((join(&own).0, join(&own).0), (200, 200));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// How long anything may take on a busy machine before a test gives up.
@@ -43,6 +44,19 @@ impl Relay {
         data: tempfile::TempDir,
         change: impl FnOnce(&mut Limits),
     ) -> Self {
+        Self::made(data, false, change).await
+    }
+
+    /// One that believes what a proxy says of addresses.
+    pub(crate) async fn behind_proxy(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), true, change).await
+    }
+
+    async fn made(
+        data: tempfile::TempDir,
+        behind_proxy: bool,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         copilot_relay::install_crypto();
         let clock = Clock::manual();
         let mut limits = Limits::default();
@@ -52,7 +66,8 @@ impl Relay {
             data: data.path().to_owned(),
             public_url: None,
             tls: None,
-            behind_proxy: false,
+            behind_proxy,
+            is_own: false,
             limits,
             clock: clock.clone(),
         })
@@ -115,6 +130,13 @@ impl Relay {
     /// Opens a socket with a ticket, without a hello.
     pub(crate) async fn open(&self, kind: &str, ticket: &str) -> Result<Socket, u16> {
         connect(&self.started.address.to_string(), kind, ticket).await
+    }
+
+    /// The same by way of a proxy, which names this address.
+    pub(crate) async fn named(&self, whose: &str, kind: &str, ticket: &str) -> Result<Socket, u16> {
+        let address = self.started.address.to_string();
+        let stream = TcpStream::connect(&address).await.unwrap();
+        upgrade(stream, &address, kind, ticket, Some(whose)).await
     }
 
     /// A machine that joined is online.
@@ -206,11 +228,36 @@ impl Relay {
     }
 }
 
+/// Waits until it is so, without anybody telling.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    soon(what, async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// Opens a socket; the status when it is refused.
 pub(crate) async fn connect(address: &str, kind: &str, ticket: &str) -> Result<Socket, u16> {
     let stream = TcpStream::connect(address).await.unwrap();
+    upgrade(stream, address, kind, ticket, None).await
+}
+
+async fn upgrade(
+    stream: TcpStream,
+    address: &str,
+    kind: &str,
+    ticket: &str,
+    named: Option<&str>,
+) -> Result<Socket, u16> {
     let url = format!("ws://{address}/link/v1/{kind}?ticket={ticket}");
-    match soon("an upgrade", client_async(url, stream)).await {
+    let mut request = url.into_client_request().unwrap();
+    if let Some(named) = named {
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", named.parse().unwrap());
+    }
+    match soon("an upgrade", client_async(request, stream)).await {
         Ok((socket, _)) => Ok(Socket(socket)),
         Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
             Err(response.status().as_u16())

@@ -74,7 +74,7 @@ pub(super) struct Access {
     pub(super) token: Token,
 }
 
-/// This machine joins a relay.
+/// This machine joins a relay. Where it has joined before it shows the token that it has there.
 ///
 /// # Errors
 /// When the relay cannot be reached or says no.
@@ -82,6 +82,7 @@ pub(super) async fn join(
     client: &Client,
     relay: &RelayUrl,
     enrolment_token: Token,
+    known: Option<&Token>,
     machine_id: MachineId,
     name: &str,
 ) -> Result<Token, RelayError> {
@@ -91,10 +92,13 @@ pub(super) async fn join(
         name: name.to_owned(),
     };
     let body = serde_json::to_vec(&join).map_err(|e| unreachable(relay, e.to_string()))?;
-    let request = client
+    let mut request = client
         .post(relay.join(http::MACHINES))
         .header("content-type", "application/json")
         .body(body);
+    if let Some(known) = known {
+        request = request.bearer_auth(known.to_text().as_str());
+    }
     let joined: Joined = answer(relay, request).await?;
     Ok(joined.machine_token)
 }

@@ -113,12 +113,6 @@ pub(super) async fn run(link: Arc<Link>, opener: Opener, mut outlet: Outlet) {
     outlet.close(reason).await;
 }
 
-/// Refuses a channel that is not even begun.
-pub(super) async fn refuse(outlet: Outlet, words: &str) {
-    outlet.refuse(words).await;
-    outlet.close(CloseReason::Failed).await;
-}
-
 async fn device(
     link: &Arc<Link>,
     id: DeviceId,

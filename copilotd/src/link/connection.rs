@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use link_proto::channel::refusal;
 use link_proto::control::{
     self, CloseReason, FromMachine, Opener, PONG_TIMEOUT_MS, PROTOCOL, ToMachine,
     WATCHED_HEARTBEAT_MS,
 };
 use link_proto::frame;
 use link_proto::ids::{DeviceId, PairingId};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Link;
 use super::alarm::Alarm;
@@ -22,8 +23,10 @@ use super::api::{Access, RelayError, shown};
 use super::channel::{self, Inbox};
 use super::wire::{self, Message, Way, Wire};
 
-/// As many channels as are open at once; more are refused.
-const MAX_CHANNELS: usize = 64;
+/// As many channels as are open at once: what a relay opens to devices and to those who pair. More are refused.
+const MAX_CHANNELS: usize = 64 + 8;
+/// Most bytes of credit, whatever the relay says; so much may wait of each channel.
+const MAX_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// How long the relay has for its first word, and to take a message.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection that is in doubt has to prove that it lives.
@@ -110,6 +113,16 @@ struct Terms {
     window_bytes: u32,
 }
 
+impl Terms {
+    /// A relay that asks for the impossible gets something sensible.
+    fn of(heartbeat_ms: u64, window_bytes: u32) -> Self {
+        Self {
+            heartbeat: Duration::from_millis(heartbeat_ms.clamp(1_000, 600_000)),
+            window_bytes: window_bytes.min(MAX_WINDOW_BYTES),
+        }
+    }
+}
+
 enum Silent {
     Mute,
     Said(String),
@@ -136,11 +149,7 @@ async fn greet(link: &Link, wire: &mut Wire) -> Result<Terms, Silent> {
             heartbeat_ms,
             window_bytes,
             ..
-        })) => Ok(Terms {
-            // A relay that asks for the impossible gets something sensible.
-            heartbeat: Duration::from_millis(heartbeat_ms.clamp(1_000, 600_000)),
-            window_bytes,
-        }),
+        })) => Ok(Terms::of(heartbeat_ms, window_bytes)),
         Ok(Some(ToMachine::Refused { message })) => Err(Silent::Said(format!(
             "the relay refused: {}",
             shown(&message)
@@ -152,7 +161,11 @@ async fn greet(link: &Link, wire: &mut Wire) -> Result<Terms, Silent> {
 
 async fn send(out: &mpsc::Sender<Message>, message: &FromMachine) -> Result<(), String> {
     let text = control::encode(message).map_err(|error| error.to_string())?;
-    match tokio::time::timeout(PATIENCE, out.send(Message::Text(text))).await {
+    put(out, Message::Text(text)).await
+}
+
+async fn put(out: &mpsc::Sender<Message>, message: Message) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, out.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err("the relay closed the link".into()),
         Err(_) => Err("the relay does not read".into()),
@@ -165,11 +178,36 @@ struct OpenChannel {
     serial: u64,
 }
 
+/// What becomes of a channel that the relay opens.
+#[derive(Debug)]
+enum Admission {
+    /// It has this place until its task has ended.
+    Place(OwnedSemaphorePermit),
+    /// There are as many as may be.
+    Full,
+    /// Its number is another channel's.
+    InUse,
+}
+
+/// Whether one more channel may be opened. Those that ended count until their tasks have: a relay that opens
+/// and closes them faster than they end must not fill the memory with tasks.
+fn admit(number: u32, open: &HashMap<u32, OpenChannel>, places: &Arc<Semaphore>) -> Admission {
+    if open.contains_key(&number) {
+        return Admission::InUse;
+    }
+    match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => Admission::Place(place),
+        Err(_) => Admission::Full,
+    }
+}
+
 struct Connection {
     link: Arc<Link>,
     wire: Wire,
     terms: Terms,
     channels: HashMap<u32, OpenChannel>,
+    /// One for each task of a channel.
+    places: Arc<Semaphore>,
     serial: u64,
     told_devices: Option<HashSet<DeviceId>>,
     told_pairings: HashSet<PairingId>,
@@ -189,6 +227,7 @@ impl Connection {
             wire,
             terms,
             channels: HashMap::new(),
+            places: Arc::new(Semaphore::new(MAX_CHANNELS)),
             serial: 0,
             told_devices: None,
             told_pairings: HashSet::new(),
@@ -291,8 +330,8 @@ impl Connection {
                 Ok(())
             }
             ToMachine::ChannelOpened { channel, opener } => {
-                self.open(channel, opener, ended);
-                Ok(())
+                let opened = self.open(channel, opener, ended);
+                opened.await.map_err(failed)
             }
             ToMachine::ChannelClosed { channel, .. } => {
                 // Its task notices.
@@ -313,18 +352,22 @@ impl Connection {
         }
     }
 
-    fn open(&mut self, number: u32, opener: Opener, ended: &mpsc::Sender<(u32, u64)>) {
+    async fn open(
+        &mut self,
+        number: u32,
+        opener: Opener,
+        ended: &mpsc::Sender<(u32, u64)>,
+    ) -> Result<(), String> {
+        let place = match admit(number, &self.channels, &self.places) {
+            Admission::Place(place) => place,
+            Admission::Full => return self.refuse(number).await,
+            Admission::InUse => {
+                return Err("the relay opened a channel that was open already".into());
+            }
+        };
         let out = self.wire.outgoing.clone();
         let (inbox, outlet) = channel::ends(number, self.terms.window_bytes, out);
         let (link, ended) = (Arc::clone(&self.link), ended.clone());
-        if self.channels.len() >= MAX_CHANNELS {
-            let refuse = async move {
-                let words = "this machine has as many channels open as it takes";
-                channel::refuse(outlet, words).await;
-            };
-            self.link.tasks.spawn(refuse);
-            return;
-        }
         self.serial += 1;
         let serial = self.serial;
         self.channels.insert(number, OpenChannel { inbox, serial });
@@ -334,7 +377,21 @@ impl Connection {
             channel::run(link, opener, outlet).await;
             // Nobody keeps count any more when the connection is gone.
             let _ = ended.send((number, serial)).await;
+            drop(place);
         });
+        Ok(())
+    }
+
+    /// Refuses a channel that is not even begun. Whoever opens too many waits for the answer to each.
+    async fn refuse(&self, number: u32) -> Result<(), String> {
+        let words = refusal("this machine has as many channels open as it takes");
+        let words = frame::encode(number, &words).map_err(|e| e.to_string())?;
+        put(&self.wire.outgoing, Message::Binary(words.into())).await?;
+        let close = FromMachine::ChannelClose {
+            channel: number,
+            reason: CloseReason::Failed,
+        };
+        send(&self.wire.outgoing, &close).await
     }
 
     fn interval(&self) -> Duration {
@@ -423,5 +480,48 @@ impl Connection {
             .await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel() -> (OpenChannel, channel::Outlet) {
+        let (inbox, outlet) = channel::ends(1, 1, mpsc::channel(1).0);
+        (OpenChannel { inbox, serial: 1 }, outlet)
+    }
+
+    #[test]
+    fn a_channel_has_its_place_until_its_task_has_ended() {
+        let places = Arc::new(Semaphore::new(2));
+        let mut open = HashMap::new();
+        let mut tasks = Vec::new();
+        for number in 1..=2 {
+            let Admission::Place(place) = admit(number, &open, &places) else {
+                panic!("there is room for channel {number}");
+            };
+            let (channel, outlet) = channel();
+            open.insert(number, channel);
+            tasks.push((outlet, place));
+        }
+        assert!(matches!(admit(2, &open, &places), Admission::InUse));
+        assert!(matches!(admit(3, &open, &places), Admission::Full));
+        // Closed by the relay; the tasks are still about to say something.
+        open.clear();
+        assert!(matches!(admit(3, &open, &places), Admission::Full));
+        tasks.pop();
+        assert!(matches!(admit(3, &open, &places), Admission::Place(_)));
+    }
+
+    #[test]
+    fn what_a_relay_says_of_itself_is_taken_within_bounds() {
+        let terms = |heartbeat_ms, window_bytes| {
+            let terms = Terms::of(heartbeat_ms, window_bytes);
+            (terms.heartbeat.as_millis(), terms.window_bytes)
+        };
+        assert_eq!(terms(30_000, 1024 * 1024), (30_000, 1024 * 1024));
+        assert_eq!(terms(0, u32::MAX), (1_000, MAX_WINDOW_BYTES));
+        assert_eq!(terms(u64::MAX, 0), (600_000, 0));
     }
 }

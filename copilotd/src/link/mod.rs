@@ -11,6 +11,7 @@ mod backoff;
 mod channel;
 mod connection;
 pub mod devices;
+mod earlier;
 mod files;
 mod identity;
 mod network;
@@ -39,8 +40,9 @@ use uuid::Uuid;
 use crate::audit::{Event, Record, Who};
 use crate::host::Host;
 use crate::remote::{LinkState, LinkStatus};
-use api::Access;
+use api::{Access, RelayError};
 use devices::{DeviceError, Devices, Paired};
+use earlier::Earlier;
 use identity::Machine;
 use pairing::{Pairings, Progress, Typed, Verdict, Waiting};
 
@@ -70,6 +72,7 @@ pub struct Link {
     pairings_changed: watch::Sender<()>,
     login: watch::Sender<Option<Access>>,
     login_file: PathBuf,
+    earlier: Earlier,
     own_relay: Option<own_relay::Home>,
     /// What talks to relays on this machine, and to others.
     clients: [OnceLock<reqwest::Client>; 2],
@@ -128,6 +131,7 @@ impl Link {
             pairings_changed: watch::Sender::new(()),
             login: watch::Sender::new(login),
             login_file,
+            earlier: Earlier::new(folder.join("earlier-relays.json")),
             own_relay,
             clients: Default::default(),
             doubt: watch::Sender::new(()),
@@ -376,14 +380,31 @@ impl Link {
             "that is not an enrolment token; the relay's owner has it (`copilot-relay enrolment-token`)"
         })?;
         let (id, name) = (self.machine.id, &self.machine.info.name);
-        let joined = api::join(self.client(&relay)?, &relay, token, id, name).await;
+        let before = self.login.borrow().clone();
+        let known = match &before {
+            Some(before) if before.relay == relay => Some(before.token.clone()),
+            _ => self.earlier.token(&relay).map_err(|e| e.to_string())?,
+        };
+        let joined = api::join(
+            self.client(&relay)?,
+            &relay,
+            token,
+            known.as_ref(),
+            id,
+            name,
+        )
+        .await;
         let token = joined.map_err(|e| e.to_string())?;
+        if let Some(before) = before.filter(|before| before.relay != relay) {
+            self.earlier.keep(&before).map_err(|e| e.to_string())?;
+        }
         let kept = KeptLogin {
             version: LOGIN_VERSION,
             relay: relay.to_string(),
             token: token.clone(),
         };
         files::write(&self.login_file, &kept).map_err(|e| e.to_string())?;
+        self.earlier.forget(&relay).map_err(|e| e.to_string())?;
         let joined = Event::RelayJoined {
             relay: relay.to_string(),
         };
@@ -401,14 +422,20 @@ impl Link {
         let Some(access) = self.login.borrow().clone() else {
             return Ok(false);
         };
+        // Until it is known that the relay has heard of it.
+        self.earlier.keep(&access).map_err(|e| e.to_string())?;
         files::remove(&self.login_file).map_err(|e| e.to_string())?;
         self.login.send_replace(None);
         let left = Event::RelayLeft {
             relay: access.relay.to_string(),
         };
         self.record(None, by, left).await;
-        if let Err(error) = api::leave(self.client(&access.relay)?, &access).await {
-            tracing::warn!(%error, "the relay was left without a word");
+        match api::leave(self.client(&access.relay)?, &access).await {
+            Ok(()) | Err(RelayError::Unauthorized { .. }) => {
+                let forgotten = self.earlier.forget(&access.relay);
+                forgotten.map_err(|e| e.to_string())?;
+            }
+            Err(error) => tracing::warn!(%error, "the relay was left without a word"),
         }
         Ok(true)
     }

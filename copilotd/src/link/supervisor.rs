@@ -416,7 +416,7 @@ async fn access(
         return Ok((client, Access { relay, token }));
     }
     let (id, name) = (link.machine.id, &link.machine.info.name);
-    let joined = api::join(&client, &relay, home.enrolment_token()?, id, name).await;
+    let joined = api::join(&client, &relay, home.enrolment_token()?, None, id, name).await;
     let token = joined.map_err(|e| e.to_string())?;
     home.keep_token(Some(token.clone()));
     Ok((client, Access { relay, token }))
