@@ -3,7 +3,8 @@
 //! The grammar is C, so what reaches it is what it was made for: it sees every character outside
 //! ASCII as the same harmless one. Its scanner looks characters up in tables of 384 entries by
 //! their number, and `{` in front of U+31860 read far behind their end
-//! (tree-sitter/tree-sitter-bash#337). Bash, too, has no character with a meaning there.
+//! (tree-sitter/tree-sitter-bash#337). Bash, too, has no character with a meaning there. See
+//! docs/decisions/0014.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
