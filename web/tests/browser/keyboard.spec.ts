@@ -44,6 +44,8 @@ async function reach(page: Page, target: Locator): Promise<void> {
 
 async function press(page: Page, target: Locator, key = "Enter"): Promise<void> {
   await reach(page, target);
+  // What comes right after a tap takes no yes at first.
+  await expect(target).toBeEnabled();
   await page.keyboard.press(key);
 }
 
