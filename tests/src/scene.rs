@@ -16,6 +16,14 @@ pub fn start_reachable(home: &Home) {
     home.start_daemon();
 }
 
+/// The same for a home whose new sessions devices reach from the start.
+pub fn start_shared(home: &Home) {
+    home.write_settings(
+        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
+    );
+    home.start_daemon();
+}
+
 /// A session in a terminal and on a paired phone, and the relay between them.
 pub fn terminal_and_phone(home: &Home) -> (Relay, Attached, Attached) {
     start_reachable(home);

@@ -1,6 +1,7 @@
 //! A device that takes nothing is cut off, and costs little until then; the others notice nothing.
 
 use copilot_tests::attached::{Attached, text_that_begins};
+use copilot_tests::scene::start_shared;
 use copilot_tests::{Home, Relay, Remote, Scenario, peak_memory_bytes, say, tool};
 use link_proto::control::{CloseReason, ToDevice};
 use serde_json::json;
@@ -12,10 +13,7 @@ const MEMORY_BYTES: u64 = 24 * MEBIBYTE;
 
 fn home(scenario: Scenario) -> Home {
     let home = Home::new(scenario);
-    home.write_settings(
-        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
-    );
-    home.start_daemon();
+    start_shared(&home);
     home
 }
 

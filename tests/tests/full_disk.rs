@@ -59,6 +59,24 @@ fn a_nearly_full_disk_refuses_input_in_words_and_goes_on_when_there_is_room() {
     survives(&home, screen.id(), &[&first, &next]);
 }
 
+/// A turn whose agent waits until it is told to go on.
+fn busy(home: &Home, screen: &mut Attached) -> String {
+    let turn = screen.prompt("busy");
+    until("a busy agent", || home.read("busy"));
+    turn
+}
+
+/// The agent says the rest while the disk is full to the last byte: what the turn makes now can be kept
+/// nowhere.
+fn goes_on_without_room(home: &Home, disk: &SmallDisk, screen: &mut Attached) {
+    disk.fill(0);
+    home.write("go", "");
+    screen.wait("all of the text", |_, chat| {
+        let turn = chat.active_turn.as_ref()?;
+        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
+    });
+}
+
 #[test]
 fn a_turn_can_be_stopped_while_the_disk_is_full() {
     let home = Home::new(scenario());
@@ -66,8 +84,7 @@ fn a_turn_can_be_stopped_while_the_disk_is_full() {
         return;
     };
     let (mut screen, first) = greeted(&home);
-    let turn = screen.prompt("busy");
-    until("a busy agent", || home.read("busy"));
+    let turn = busy(&home, &mut screen);
     disk.fill(NEARLY_NOTHING);
     let cancel = json!({"type": "chat/turnCancelled", "turnId": turn, "duration": 0});
     assert_eq!(screen.dispatch(&cancel), None);
@@ -84,20 +101,13 @@ fn a_disk_that_fills_up_while_the_agent_works_stops_nothing_that_was_acknowledge
         return;
     };
     let (mut screen, first) = greeted(&home);
-    let turn = screen.prompt("busy");
-    until("a busy agent", || home.read("busy"));
+    let turn = busy(&home, &mut screen);
     let rejected = screen.dispatch(&json!({
         "type": "chat/pendingMessageSet", "kind": "queued", "id": "q1", "message": message("later"),
     }));
     assert_eq!(rejected, None);
 
-    // To the last byte: what the turn makes now can be kept nowhere.
-    disk.fill(0);
-    home.write("go", "");
-    screen.wait("all of the text", |_, chat| {
-        let turn = chat.active_turn.as_ref()?;
-        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
-    });
+    goes_on_without_room(&home, &disk, &mut screen);
     refuses(&mut screen);
     // The agent builds nothing on what it cannot keep.
     assert_eq!(home.read("runs"), None);
@@ -122,14 +132,8 @@ fn a_session_can_be_looked_at_while_its_last_step_waits_for_room() {
         return;
     };
     let (mut screen, first) = greeted(&home);
-    let turn = screen.prompt("busy");
-    until("a busy agent", || home.read("busy"));
-    disk.fill(0);
-    home.write("go", "");
-    screen.wait("all of the text", |_, chat| {
-        let turn = chat.active_turn.as_ref()?;
-        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
-    });
+    let turn = busy(&home, &mut screen);
+    goes_on_without_room(&home, &disk, &mut screen);
     let channel = screen.chat_channel();
     let cancel = json!({"type": "chat/turnCancelled", "turnId": turn, "duration": 0});
     let seq = screen.client.dispatch(&channel, &cancel);
@@ -162,14 +166,8 @@ fn a_daemon_on_a_full_disk_stops_all_the_same() {
         return;
     };
     let (mut screen, first) = greeted(&home);
-    let turn = screen.prompt("busy");
-    until("a busy agent", || home.read("busy"));
-    disk.fill(0);
-    home.write("go", "");
-    screen.wait("all of the text", |_, chat| {
-        let turn = chat.active_turn.as_ref()?;
-        (spoken(&turn.response_parts).len() == WORDS * "word ".len()).then_some(())
-    });
+    let turn = busy(&home, &mut screen);
+    goes_on_without_room(&home, &disk, &mut screen);
     home.copilot(&["daemon", "stop", "--force"]).expect_code(0);
     until("the end of the daemon", || {
         home.daemons().is_empty().then_some(())

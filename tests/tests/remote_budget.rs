@@ -4,6 +4,7 @@
 use ahp_types::state::TurnState;
 use copilot_tests::attached::{Attached, spoken, text_that_begins};
 use copilot_tests::remote::Relay;
+use copilot_tests::scene::start_shared;
 use copilot_tests::{Home, Remote, Scenario, peak_memory_bytes, say, tool};
 use serde_json::json;
 
@@ -34,10 +35,7 @@ fn prints_beside_a_device(mebibytes: u64) {
             .on("hello", [say("Hello.")])
             .on("flood", [tool("shell", input), say("Printed.")]),
     );
-    home.write_settings(
-        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
-    );
-    home.start_daemon();
+    start_shared(&home);
     let relay = Relay::start(&home);
     let person = Remote::of(&home);
     person.join(&relay);

@@ -2,7 +2,7 @@
 
 use copilot_tests::attached::Attached;
 use copilot_tests::device::Pairing;
-use copilot_tests::scene::start_reachable;
+use copilot_tests::scene::{start_reachable, start_shared};
 use copilot_tests::{Home, Pty, Relay, Remote, Scenario, say};
 use link_proto::links::Link;
 use serde_json::json;
@@ -124,10 +124,7 @@ fn a_first_device_is_paired_in_the_terminal() {
 fn a_new_session_that_the_settings_let_devices_reach_shows_its_link_and_stays_without_its_terminal()
 {
     let home = Home::new(Scenario::new());
-    home.write_settings(
-        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
-    );
-    home.start_daemon();
+    start_shared(&home);
     let relay = Relay::start(&home);
     let person = Remote::of(&home);
     person.join(&relay);

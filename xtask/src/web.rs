@@ -187,8 +187,7 @@ fn node_is_here() -> Result<()> {
 }
 
 fn node() -> Result<()> {
-    let output = Command::new("node").arg("--version").output().ok();
-    let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let version = run::output("node", &["--version"]).map(|said| said.trim().to_owned());
     let least = version.as_deref().and_then(major);
     if least.is_none_or(|major| major < LEAST_NODE) {
         bail!(

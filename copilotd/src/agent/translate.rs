@@ -139,6 +139,12 @@ impl Call {
         CALL_BYTES + input + locations + content.sum::<usize>()
     }
 
+    /// It takes so much of what is `kept` of the turn from now on.
+    fn set_weight(&mut self, weight: usize, kept: &mut usize) {
+        *kept = kept.saturating_sub(self.weight) + weight;
+        self.weight = weight;
+    }
+
     /// The proposed or made changes: path, old text if there was a file, new text.
     pub fn diffs(&self) -> impl Iterator<Item = &agent_client_protocol_schema::v1::Diff> {
         self.content.iter().filter_map(|c| match c {
@@ -560,9 +566,7 @@ impl Translator {
         // What comes of a call after its end is not shown.
         if call.stage != Stage::Done {
             merge(call, fields);
-            let weight = call.weigh();
-            let before = std::mem::replace(&mut call.weight, weight);
-            self.kept = self.kept.saturating_sub(before) + weight;
+            call.set_weight(call.weigh(), &mut self.kept);
         }
         if is_new {
             self.open = Open::None;
@@ -702,9 +706,7 @@ impl Translator {
             ToolResultContent::Text(text) => text.text.len(),
             _ => 0,
         });
-        let shown = CALL_BYTES + texts.sum::<usize>();
-        let before = std::mem::replace(&mut call.weight, shown);
-        self.kept = self.kept.saturating_sub(before) + shown;
+        call.set_weight(CALL_BYTES + texts.sum::<usize>(), &mut self.kept);
         effects.push(chat(StateAction::ChatToolCallComplete(
             ChatToolCallCompleteAction {
                 turn_id,

@@ -7,6 +7,7 @@
 use ahp_types::state::TurnState;
 use copilot_tests::attached::{Attached, message, spoken};
 use copilot_tests::device::Pairing;
+use copilot_tests::scene::start_shared;
 use copilot_tests::{Home, Remote, Scenario, say, tool, until};
 use serde_json::json;
 
@@ -49,10 +50,7 @@ fn scenario() -> Scenario {
 fn main() {
     step("starting the daemon, with remote access for new sessions");
     let home = Home::new(scenario());
-    home.write_settings(
-        r#"{"remoteSessions": true, "remote": {"requireGithubRepository": false}}"#,
-    );
-    home.start_daemon();
+    start_shared(&home);
 
     step("starting a session in a terminal, and trusting its folder there");
     let terminal = home.terminal(&["-i", "greet everybody"]);

@@ -140,14 +140,9 @@ export class Machine {
 
   /** What the relay says of it, which is nothing before its list came. */
   present(presence: MachinePresence | undefined, relayOnline: boolean, isListed: boolean): void {
-    if (isListed) {
-      this.gone = !presence;
-      this.presence = presence;
-    }
-    if (presence) {
-      this.presence = presence;
-      if (presence.name) this.name = presence.name;
-    }
+    if (isListed) this.gone = !presence;
+    if (isListed || presence) this.presence = presence;
+    if (presence?.name) this.name = presence.name;
     this.transport.want(relayOnline && this.presence?.online === true);
   }
 
